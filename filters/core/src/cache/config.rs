@@ -1,0 +1,73 @@
+//! `semantic_cache`.
+
+use serde::{Deserialize, Serialize};
+
+/// `semantic_cache`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SemanticCacheConfig {
+    /// Whether answers are stored and served.
+    pub enabled: bool,
+    /// Where entries are kept; `memory` is the sidecar's own store.
+    pub backend_type: BackendType,
+    /// Cosine similarity from which a stored question counts as the same, 0 to 1.
+    pub similarity_threshold: f32,
+    /// Entries kept; the oldest goes first.
+    pub max_entries: u32,
+    /// Age at which an entry is no longer served, in seconds.
+    pub ttl_seconds: u64,
+    /// Which entry goes when the cache is full.
+    pub eviction_policy: EvictionPolicy,
+    /// Who may be served an answer that somebody else caused.
+    pub scope: Scope,
+    /// Change it to make every stored answer unreachable.
+    pub cache_epoch: u32,
+}
+
+impl Default for SemanticCacheConfig {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            backend_type: BackendType::Memory,
+            similarity_threshold: 0.85,
+            max_entries: 10_000,
+            ttl_seconds: 3_600,
+            eviction_policy: EvictionPolicy::Fifo,
+            scope: Scope::User,
+            cache_epoch: 0,
+        }
+    }
+}
+
+/// Store of the semantic cache.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BackendType {
+    /// In the sidecar's memory.
+    #[default]
+    Memory,
+}
+
+/// Which entry goes when the cache is full.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EvictionPolicy {
+    /// The oldest.
+    #[default]
+    Fifo,
+    /// The one not served for the longest time.
+    Lru,
+}
+
+/// Who shares cached answers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Scope {
+    /// Nobody: one user's answers serve that user alone. Requests without an identified user are not cached.
+    #[default]
+    User,
+    /// Users of one tier. Requests without an identified tier are not cached.
+    Tier,
+    /// Everybody.
+    Global,
+}

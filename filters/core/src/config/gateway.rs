@@ -1,0 +1,134 @@
+//! Turnpike's own sections: `sidecar`, `envoy`, `limits`.
+
+use serde::{Deserialize, Serialize};
+
+/// `sidecar`: the native service beside the proxy.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SidecarConfig {
+    /// Whether requests may ask it. Without it, only keyword rules and the default model decide.
+    pub enabled: bool,
+    /// Unix socket that the sidecar listens on and Envoy connects to. Empty: TCP only.
+    pub unix_socket: String,
+    /// TCP address that the sidecar listens on; Envoy uses it when `unix_socket` is empty.
+    pub tcp: AddressConfig,
+    /// How long the proxy waits for an analysis, in milliseconds.
+    pub timeout_ms: u32,
+    /// What happens to an `auto` request when the sidecar fails or is late.
+    pub on_error: OnError,
+    /// The encoder that it loads.
+    pub encoder: EncoderConfig,
+    /// Requests in progress above which it answers 503.
+    pub max_concurrent_requests: u32,
+    /// Threads that ONNX Runtime uses for one forward; 0 = all cores.
+    pub intra_threads: u16,
+}
+
+pub use crate::decision::OnError;
+
+impl Default for SidecarConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            unix_socket: "/run/turnpike/sidecar.sock".into(),
+            tcp: AddressConfig {
+                address: "127.0.0.1".into(),
+                port: 9191,
+            },
+            timeout_ms: 250,
+            on_error: OnError::Default,
+            encoder: EncoderConfig::default(),
+            max_concurrent_requests: 512,
+            intra_threads: 0,
+        }
+    }
+}
+
+/// `sidecar.encoder`: which model embeds texts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EncoderConfig {
+    /// Name shown by `/v1/embeddings` and part of every cache key.
+    pub name: String,
+    /// Folder with `model.onnx`, `tokenizer.json`, `config.json`. Wins over `repository`.
+    pub path: String,
+    /// Hugging Face repository to fetch the same files from, as `owner/name`.
+    pub repository: String,
+    /// Tokens of a text that are read; the rest is cut.
+    pub max_tokens: u32,
+}
+
+impl Default for EncoderConfig {
+    fn default() -> Self {
+        Self {
+            name: "all-MiniLM-L6-v2".into(),
+            path: String::new(),
+            repository: String::new(),
+            max_tokens: 256,
+        }
+    }
+}
+
+/// A TCP address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AddressConfig {
+    /// IP address.
+    pub address: String,
+    /// Port, 0 to 65535; 0 lets the system choose where that makes sense (the sidecar in tests).
+    pub port: u16,
+}
+
+/// `envoy`: addresses of the rendered Envoy.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EnvoyConfig {
+    /// Where clients connect.
+    pub listener: AddressConfig,
+    /// Envoy's admin interface. Keep it on loopback.
+    pub admin: AddressConfig,
+    /// Prometheus scrape address; `/metrics` there is `/stats/prometheus` of the admin interface and nothing else.
+    pub metrics: AddressConfig,
+    /// Folder that holds `turnpike_meter.wasm` and `turnpike_router.wasm`.
+    pub wasm_folder: String,
+    /// Timeout of one upstream response without a byte, in milliseconds.
+    pub stream_idle_timeout_ms: u32,
+    /// File that receives the JSON access log.
+    pub access_log: String,
+}
+
+impl Default for EnvoyConfig {
+    fn default() -> Self {
+        let loopback = |port| AddressConfig {
+            address: "127.0.0.1".into(),
+            port,
+        };
+        Self {
+            listener: loopback(8801),
+            admin: loopback(9901),
+            metrics: loopback(9190),
+            wasm_folder: "dist".into(),
+            stream_idle_timeout_ms: 300_000,
+            access_log: "/dev/stdout".into(),
+        }
+    }
+}
+
+/// `limits`: what a request may be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsConfig {
+    /// Largest request body; above it the client gets 413.
+    pub max_body_bytes: u32,
+    /// Largest answer that is kept for the semantic cache; larger ones pass uncached.
+    pub max_cached_body_bytes: u32,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self {
+            max_body_bytes: 1 << 20,
+            max_cached_body_bytes: 256 << 10,
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The one `config.yaml`, as written ([`Config`]), and how it is read.
+//!
+//! 1. The caller turns YAML or JSON into one `serde_json::Value` (duplicate keys refused by its parser).
+//! 2. [`Config::from_value`] deserialises it and reports **every** mistake with the path of its key.
+//! 3. [`Config::validate`] checks what types cannot: ranges, names that refer to other names.
+//! 4. [`Config::notes`] lists keys that are accepted for compatibility but change nothing here.
+//!
+//! Not done here: reading files. Filters get the same document as JSON from `turnpike render`.
+
+mod error;
+mod gateway;
+mod load;
+mod validate;
+
+pub use error::{ConfigError, ConfigErrors, Note};
+pub use gateway::{AddressConfig, EncoderConfig, EnvoyConfig, LimitsConfig, SidecarConfig};
+pub use load::FilterConfig;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::cache::SemanticCacheConfig;
+use crate::decision::{
+    BertModelConfig, CategoryConfig, ClassifierConfig, DecisionConfig, KeywordRuleConfig,
+    ModelConfig, PromptGuardConfig, ReasoningFamilyConfig, Strategy, VllmEndpointConfig,
+};
+use crate::identity::MaasIntegrationConfig;
+
+/// The whole configuration of one gateway, shared by both filters, the sidecar and `turnpike`.
+///
+/// Keys of vLLM Semantic Router keep their names and meaning; `sidecar`, `envoy` and `limits` are Turnpike's own.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// LLM servers, by name.
+    pub vllm_endpoints: Vec<VllmEndpointConfig>,
+    /// Models that may be named by clients and decisions, with the endpoints that serve them.
+    pub model_config: BTreeMap<String, ModelConfig>,
+    /// Topics that the sidecar recognises; `description` and `examples` define them.
+    pub categories: Vec<CategoryConfig>,
+    /// Keyword rules, evaluated in the proxy.
+    pub keyword_rules: Vec<KeywordRuleConfig>,
+    /// Routing decisions; the highest `priority` whose rules hold wins.
+    pub decisions: Vec<DecisionConfig>,
+    /// How to choose among decisions that hold.
+    pub strategy: Strategy,
+    /// Model for requests that no decision takes, and fallback when the sidecar is gone.
+    pub default_model: String,
+    /// Model name by which clients ask for routing; `auto` always works too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auto_model_name: Option<String>,
+    /// Whether `GET /v1/models` lists the configured models beside the auto names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub include_config_models_in_list: Option<bool>,
+    /// How each model family is told to reason.
+    pub reasoning_families: BTreeMap<String, ReasoningFamilyConfig>,
+    /// `reasoning_effort` where a model ref names none: `low`, `medium` or `high`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default_reasoning_effort: Option<String>,
+    /// Semantic cache of complete answers.
+    pub semantic_cache: SemanticCacheConfig,
+    /// Who is calling, and what is exported about it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub maas_integration: Option<MaasIntegrationConfig>,
+    /// Classifier settings.
+    pub classifier: ClassifierConfig,
+    /// Jailbreak guard.
+    pub prompt_guard: PromptGuardConfig,
+    /// Embedding model settings of vLLM Semantic Router.
+    pub bert_model: BertModelConfig,
+    /// Accepted for compatibility: Envoy clears the route cache by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clear_route_cache: Option<bool>,
+    /// The sidecar: where it listens, what it loads, how long the proxy waits.
+    pub sidecar: SidecarConfig,
+    /// Addresses of the rendered Envoy.
+    pub envoy: EnvoyConfig,
+    /// Limits on requests.
+    pub limits: LimitsConfig,
+}
+
+impl Config {
+    /// Whether `model` asks for routing.
+    #[must_use]
+    pub fn is_auto(&self, model: &str) -> bool {
+        model == "auto" || model == self.auto_model_name()
+    }
+
+    /// The configured auto model name, `MoM` by default as in vLLM Semantic Router.
+    #[must_use]
+    pub fn auto_model_name(&self) -> &str {
+        self.auto_model_name.as_deref().unwrap_or("MoM")
+    }
+
+    /// Endpoints that serve `model`, in the order of `vllm_endpoints`; all of them when the model names none.
+    #[must_use]
+    pub fn endpoints_of(&self, model: &str) -> Vec<&VllmEndpointConfig> {
+        let preferred = self
+            .model_config
+            .get(model)
+            .map(|m| m.preferred_endpoints.as_slice())
+            .unwrap_or_default();
+        self.vllm_endpoints
+            .iter()
+            .filter(|e| preferred.is_empty() || preferred.contains(&e.name))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

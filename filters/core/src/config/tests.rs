@@ -1,0 +1,124 @@
+use super::*;
+
+fn read(yaml: &str) -> Result<Config, String> {
+    let value: serde_json::Value = serde_saphyr::from_str(yaml).unwrap();
+    let config = Config::from_value(value).map_err(|e| e.to_string())?;
+    let errors = config.validate();
+    if errors.is_empty() {
+        Ok(config)
+    } else {
+        Err(ConfigErrors(errors).to_string())
+    }
+}
+
+const MINIMAL: &str = "
+vllm_endpoints: [{name: local, address: 127.0.0.1, port: 8000}]
+model_config: {qwen3: {preferred_endpoints: [local]}}
+default_model: qwen3
+";
+
+fn with(more: &str) -> String {
+    format!("{MINIMAL}\n{more}")
+}
+
+#[test]
+fn a_minimal_config_is_accepted() {
+    let config = read(MINIMAL).unwrap();
+    assert!(config.is_auto("auto") && config.is_auto("MoM") && !config.is_auto("qwen3"));
+    assert_eq!(config.notes(), []);
+}
+
+#[test]
+fn all_mistakes_are_reported_at_once_with_their_paths() {
+    let errors = read(&with("
+semantic_cache: {enabeld: true, similarity_threshold: high}
+maas_integration: {enabled: yes please, headers: {prefx: y}}
+decisions:
+  - {name: a, rules: {operator: AND, conditions: [{type: keyword, name: k, extra: 1}]}, modelRefs: []}
+  - {name: b, rules: 5, modelRefs: [{model: qwen3, use_reasonin: true}]}
+"))
+    .unwrap_err();
+    insta::assert_snapshot!(errors);
+}
+
+#[test]
+fn references_and_ranges_are_checked() {
+    let errors = read(
+        "
+vllm_endpoints:
+  - {name: local, address: 'http://x/', port: 0, weight: 0}
+  - {name: local, address: x, port: 1}
+model_config: {qwen3: {preferred_endpoints: [remote], reasoning_family: q}, auto: {}}
+default_model: gpt
+categories: [{name: math}]
+keyword_rules: [{name: k, keywords: ['', a]}, {name: l, keywords: []}]
+decisions:
+  - name: a
+    rules: {operator: NOT, conditions: [{type: keyword, name: zzz}, {type: domain, name: law}]}
+    modelRefs: [{model: nope, reasoning_effort: extreme}]
+    plugins:
+      - {type: semantic-cache, configuration: {similarity_treshold: 0.9}}
+      - {type: semantic-cache, configuration: {similarity_threshold: 9}}
+      - {type: jailbreak, configuration: {enabled: true}}
+  - {name: b, rules: {}, modelRefs: []}
+semantic_cache: {similarity_threshold: 1.5, max_entries: 0}
+prompt_guard: {enabled: true}
+maas_integration: {enabled: true, authentication: {user_header: 'a b', fallback_tier: ''}}
+sidecar: {timeout_ms: 0}
+limits: {max_body_bytes: 1}
+",
+    )
+    .unwrap_err();
+    insta::assert_snapshot!(errors);
+}
+
+#[test]
+fn every_object_refuses_an_unknown_key_by_its_path() {
+    let full = include_str!("../../../../envoy/config.yaml");
+    let document: serde_json::Value = serde_saphyr::from_str(full).unwrap();
+    let mut objects = Vec::new();
+    collect_objects(&document, String::new(), &mut objects);
+    assert!(objects.len() > 20);
+    for pointer in objects {
+        let mut broken = document.clone();
+        let Some(serde_json::Value::Object(map)) = broken.pointer_mut(&pointer) else {
+            panic!()
+        };
+        // Maps whose keys are names take any key; there the value is wrong.
+        map.insert("no_such_key".into(), serde_json::json!(7));
+        let result = Config::from_value(broken).map(|c| c.validate());
+        let errors = match result {
+            Ok(errors) => ConfigErrors(errors),
+            Err(errors) => errors,
+        };
+        let expected = format!(
+            "{}.no_such_key",
+            pointer.trim_start_matches('/').replace('/', ".")
+        );
+        let expected = expected.trim_start_matches('.');
+        assert!(
+            errors
+                .0
+                .iter()
+                .any(|e| e.path.replace('[', ".").replace(']', "") == *expected),
+            "{expected}: {errors}"
+        );
+    }
+}
+
+fn collect_objects(value: &serde_json::Value, at: String, out: &mut Vec<String>) {
+    match value {
+        serde_json::Value::Object(map) => {
+            out.push(at.clone());
+            for (key, value) in map {
+                collect_objects(value, format!("{at}/{key}"), out);
+            }
+        }
+        serde_json::Value::Array(list) => {
+            for (i, value) in list.iter().enumerate() {
+                collect_objects(value, format!("{at}/{i}"), out);
+            }
+        }
+        _ => {}
+    }
+}

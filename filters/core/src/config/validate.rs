@@ -1,0 +1,555 @@
+//! What types cannot check: ranges, and names that refer to other names.
+
+use std::collections::BTreeSet;
+
+use super::{Config, ConfigError, Note};
+use crate::cache::{EvictionPolicy, Scope, SemanticCacheConfig};
+use crate::decision::{
+    DecisionConfig, OnError, PluginConfig, RuleConfig, RuleOperator, SemanticCachePluginConfig,
+    SignalKind,
+};
+
+const EFFORTS: [&str; 3] = ["low", "medium", "high"];
+
+/// Collects mistakes under their paths.
+#[derive(Default)]
+struct Checker {
+    errors: Vec<ConfigError>,
+}
+
+impl Checker {
+    fn error(&mut self, path: impl Into<String>, message: impl Into<String>) {
+        self.errors.push(ConfigError::new(path, message));
+    }
+
+    fn unit_interval(&mut self, path: &str, value: f32) {
+        if !(0.0..=1.0).contains(&value) {
+            self.error(path, format!("must be between 0 and 1, got {value}"));
+        }
+    }
+
+    fn not_empty(&mut self, path: String, value: &str) {
+        if value.is_empty() {
+            self.error(path, "must not be empty");
+        }
+    }
+
+    fn known(&mut self, path: String, what: &str, name: &str, names: &BTreeSet<&str>) {
+        if !names.contains(name) {
+            let known: Vec<&str> = names.iter().copied().collect();
+            let known = if known.is_empty() {
+                "none".into()
+            } else {
+                known.join(", ")
+            };
+            self.error(path, format!("unknown {what} `{name}`; known: {known}"));
+        }
+    }
+
+    fn unique<'a>(
+        &mut self,
+        list: &str,
+        names: impl Iterator<Item = &'a str>,
+    ) -> BTreeSet<&'a str> {
+        let mut seen = BTreeSet::new();
+        for (i, name) in names.enumerate() {
+            self.not_empty(format!("{list}[{i}].name"), name);
+            if !seen.insert(name) {
+                self.error(
+                    format!("{list}[{i}].name"),
+                    format!("`{name}` is defined twice"),
+                );
+            }
+        }
+        seen
+    }
+}
+
+impl Config {
+    /// Checks ranges and references; empty when the configuration can run.
+    #[must_use]
+    pub fn validate(&self) -> Vec<ConfigError> {
+        let mut c = Checker::default();
+        let endpoints = c.unique(
+            "vllm_endpoints",
+            self.vllm_endpoints.iter().map(|e| e.name.as_str()),
+        );
+        let keywords = c.unique(
+            "keyword_rules",
+            self.keyword_rules.iter().map(|r| r.name.as_str()),
+        );
+        let categories = c.unique(
+            "categories",
+            self.categories.iter().map(|x| x.name.as_str()),
+        );
+        c.unique("decisions", self.decisions.iter().map(|d| d.name.as_str()));
+        self.check_endpoints(&mut c);
+        self.check_models(&mut c, &endpoints);
+        for (i, rule) in self.keyword_rules.iter().enumerate() {
+            if rule.keywords.is_empty() {
+                c.error(
+                    format!("keyword_rules[{i}].keywords"),
+                    "must name at least one keyword",
+                );
+            }
+            for (k, keyword) in rule.keywords.iter().enumerate() {
+                c.not_empty(format!("keyword_rules[{i}].keywords[{k}]"), keyword.trim());
+            }
+        }
+        for (i, decision) in self.decisions.iter().enumerate() {
+            self.check_decision(
+                &mut c,
+                &format!("decisions[{i}]"),
+                decision,
+                &keywords,
+                &categories,
+            );
+        }
+        if let Some(effort) = &self.default_reasoning_effort {
+            check_effort(&mut c, "default_reasoning_effort".into(), effort);
+        }
+        check_cache(&mut c, &self.semantic_cache);
+        c.unit_interval(
+            "classifier.category_model.threshold",
+            self.classifier.category_model.threshold,
+        );
+        self.check_guards(&mut c);
+        self.check_maas(&mut c);
+        self.check_own_sections(&mut c);
+        c.errors
+    }
+
+    fn check_endpoints(&self, c: &mut Checker) {
+        for (i, endpoint) in self.vllm_endpoints.iter().enumerate() {
+            let at = |key: &str| format!("vllm_endpoints[{i}].{key}");
+            c.not_empty(at("address"), &endpoint.address);
+            if endpoint.address.contains("://") || endpoint.address.contains('/') {
+                c.error(
+                    at("address"),
+                    format!(
+                        "must be an IP address or a DNS name without scheme or path, got `{}`",
+                        endpoint.address
+                    ),
+                );
+            }
+            if endpoint.port == 0 {
+                c.error(at("port"), "must be between 1 and 65535, got 0");
+            }
+            if !(1..=128).contains(&endpoint.weight) {
+                c.error(
+                    at("weight"),
+                    format!("must be between 1 and 128, got {}", endpoint.weight),
+                );
+            }
+            if !endpoint.health_check_path.is_empty()
+                && !endpoint.health_check_path.starts_with('/')
+            {
+                c.error(at("health_check_path"), "must start with `/` or be empty");
+            }
+        }
+    }
+
+    fn check_models(&self, c: &mut Checker, endpoints: &BTreeSet<&str>) {
+        let families: BTreeSet<&str> = self.reasoning_families.keys().map(String::as_str).collect();
+        for (name, model) in &self.model_config {
+            let at = format!("model_config.{name}");
+            if name.is_empty() || name.chars().any(char::is_control) {
+                c.error(at.clone(), "must not be empty or hold control characters");
+            }
+            if self.is_auto(name) {
+                c.error(
+                    at.clone(),
+                    format!("`{name}` asks for routing and cannot be a model"),
+                );
+            }
+            if let Some(family) = &model.reasoning_family {
+                c.known(
+                    format!("{at}.reasoning_family"),
+                    "reasoning family",
+                    family,
+                    &families,
+                );
+            }
+            for (i, endpoint) in model.preferred_endpoints.iter().enumerate() {
+                c.known(
+                    format!("{at}.preferred_endpoints[{i}]"),
+                    "endpoint",
+                    endpoint,
+                    endpoints,
+                );
+            }
+            if self.endpoints_of(name).is_empty() && model.preferred_endpoints.is_empty() {
+                c.error(at.clone(), "has no endpoint: `vllm_endpoints` is empty");
+            }
+        }
+        if self.model_config.is_empty() {
+            c.error("model_config", "must name at least one model");
+        }
+        let models = self.model_names();
+        if self.default_model.is_empty() {
+            c.error("default_model", "must name a model");
+        } else {
+            c.known(
+                "default_model".into(),
+                "model",
+                &self.default_model,
+                &models,
+            );
+        }
+    }
+
+    fn model_names(&self) -> BTreeSet<&str> {
+        self.model_config.keys().map(String::as_str).collect()
+    }
+
+    fn check_decision(
+        &self,
+        c: &mut Checker,
+        at: &str,
+        decision: &DecisionConfig,
+        keywords: &BTreeSet<&str>,
+        categories: &BTreeSet<&str>,
+    ) {
+        check_rule(
+            c,
+            &format!("{at}.rules"),
+            &decision.rules,
+            keywords,
+            categories,
+        );
+        if decision.model_refs.is_empty() {
+            c.error(format!("{at}.modelRefs"), "must name at least one model");
+        }
+        let models = self.model_names();
+        for (i, model_ref) in decision.model_refs.iter().enumerate() {
+            c.known(
+                format!("{at}.modelRefs[{i}].model"),
+                "model",
+                &model_ref.model,
+                &models,
+            );
+            if let Some(effort) = &model_ref.reasoning_effort {
+                check_effort(c, format!("{at}.modelRefs[{i}].reasoning_effort"), effort);
+            }
+        }
+        for (i, plugin) in decision.plugins.iter().enumerate() {
+            if let Err(error) = plugin.semantic_cache(&format!("{at}.plugins[{i}]")) {
+                c.errors.push(error);
+            }
+        }
+    }
+
+    fn check_guards(&self, c: &mut Checker) {
+        if self.prompt_guard.enabled {
+            c.error("prompt_guard.enabled", "this version has no jailbreak guard and refuses to run as if it had one; set it to false");
+        }
+        if self.classifier.pii_model.is_some() {
+            c.error("classifier.pii_model", "this version has no personal-data guard and refuses to run as if it had one; remove the key");
+        }
+        for (name, model) in &self.model_config {
+            if model.pii_policy.is_some() {
+                c.error(format!("model_config.{name}.pii_policy"), "this version has no personal-data guard and refuses to run as if it had one; remove the key");
+            }
+        }
+    }
+
+    fn check_maas(&self, c: &mut Checker) {
+        let Some(maas) = &self.maas_integration else {
+            return;
+        };
+        let authentication = &maas.authentication;
+        for (key, name) in [
+            ("authentication.user_header", &authentication.user_header),
+            ("authentication.tier_header", &authentication.tier_header),
+            ("headers.prefix", &maas.headers.prefix),
+        ] {
+            let token = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(&b);
+            let lower = name.to_ascii_lowercase();
+            if name.is_empty() || !lower.bytes().all(token) {
+                c.error(
+                    format!("maas_integration.{key}"),
+                    format!(
+                        "must be a header name of letters, digits, `-`, `_` and `.`, got `{name}`"
+                    ),
+                );
+            }
+        }
+        c.not_empty(
+            "maas_integration.authentication.fallback_user".into(),
+            &authentication.fallback_user,
+        );
+        c.not_empty(
+            "maas_integration.authentication.fallback_tier".into(),
+            &authentication.fallback_tier,
+        );
+    }
+
+    fn check_own_sections(&self, c: &mut Checker) {
+        let sidecar = &self.sidecar;
+        if sidecar.timeout_ms == 0 {
+            c.error("sidecar.timeout_ms", "must be at least 1, got 0");
+        }
+        if sidecar.max_concurrent_requests == 0 {
+            c.error(
+                "sidecar.max_concurrent_requests",
+                "must be at least 1, got 0",
+            );
+        }
+        if !(8..=8192).contains(&sidecar.encoder.max_tokens) {
+            c.error(
+                "sidecar.encoder.max_tokens",
+                format!(
+                    "must be between 8 and 8192, got {}",
+                    sidecar.encoder.max_tokens
+                ),
+            );
+        }
+        // `sun_path` of Linux holds 108 bytes with the closing zero.
+        if sidecar.unix_socket.len() > 107 {
+            c.error(
+                "sidecar.unix_socket",
+                format!(
+                    "must have at most 107 bytes, got {}",
+                    sidecar.unix_socket.len()
+                ),
+            );
+        }
+        let range = 1024..=(64 << 20);
+        if !range.contains(&self.limits.max_body_bytes) {
+            c.error(
+                "limits.max_body_bytes",
+                format!(
+                    "must be between 1024 and 67108864, got {}",
+                    self.limits.max_body_bytes
+                ),
+            );
+        }
+        if self.limits.max_cached_body_bytes > 1 << 20 {
+            c.error(
+                "limits.max_cached_body_bytes",
+                format!(
+                    "must be at most 1048576, got {}",
+                    self.limits.max_cached_body_bytes
+                ),
+            );
+        }
+        if !self.sidecar.enabled && self.semantic_cache.enabled {
+            c.error(
+                "semantic_cache.enabled",
+                "needs the sidecar; set `sidecar.enabled: true`",
+            );
+        }
+    }
+
+    /// Keys that are accepted but change nothing, and surprises worth knowing.
+    #[must_use]
+    pub fn notes(&self) -> Vec<Note> {
+        let mut notes = Vec::new();
+        let mut note = |path: &str, message: &str| {
+            notes.push(Note {
+                path: path.into(),
+                message: message.into(),
+            });
+        };
+        const SIDECAR_MODEL: &str = "accepted, no effect: `sidecar.encoder` names the model";
+        let category = &self.classifier.category_model;
+        for (path, set) in [
+            (
+                "classifier.category_model.model_id",
+                category.model_id.is_some(),
+            ),
+            (
+                "classifier.category_model.use_cpu",
+                category.use_cpu.is_some(),
+            ),
+            (
+                "classifier.category_model.use_modernbert",
+                category.use_modernbert.is_some(),
+            ),
+            (
+                "classifier.category_model.category_mapping_path",
+                category.category_mapping_path.is_some(),
+            ),
+            ("bert_model.model_id", self.bert_model.model_id.is_some()),
+            ("bert_model.use_cpu", self.bert_model.use_cpu.is_some()),
+        ] {
+            if set {
+                note(path, SIDECAR_MODEL);
+            }
+        }
+        if self.bert_model.threshold.is_some() {
+            note(
+                "bert_model.threshold",
+                "accepted, no effect: `semantic_cache.similarity_threshold` decides",
+            );
+        }
+        if self.clear_route_cache.is_some() {
+            note(
+                "clear_route_cache",
+                "accepted, no effect: Envoy clears its route cache when a filter changes request headers",
+            );
+        }
+        for (name, model) in &self.model_config {
+            if model.pricing.is_some() {
+                note(
+                    &format!("model_config.{name}.pricing"),
+                    "accepted, no effect in this version: costs are not calculated",
+                );
+            }
+        }
+        let maas = self.maas_integration.as_ref();
+        let identified = maas.is_some_and(|m| m.enabled);
+        if maas.is_some_and(|m| m.enabled && m.metrics.internal_cost_calculation) {
+            note(
+                "maas_integration.metrics.internal_cost_calculation",
+                "accepted, no effect in this version: costs are not calculated",
+            );
+        }
+        if self.semantic_cache.enabled && !identified && self.semantic_cache.scope != Scope::Global
+        {
+            note(
+                "semantic_cache.scope",
+                "nobody is identified without `maas_integration`, so nothing will be cached; set `scope: global` to share answers between all callers",
+            );
+        }
+        notes
+    }
+}
+
+impl PluginConfig {
+    /// The settings of a `semantic-cache` plugin.
+    ///
+    /// # Errors
+    /// Another type of plugin, or settings that are wrong; `at` is the path of the plugin.
+    pub fn semantic_cache(&self, at: &str) -> Result<SemanticCachePluginConfig, ConfigError> {
+        if self.kind != "semantic-cache" {
+            return Err(ConfigError::new(
+                format!("{at}.type"),
+                format!(
+                    "this version has no plugin `{}`; known: semantic-cache",
+                    self.kind
+                ),
+            ));
+        }
+        let configuration = match &self.configuration {
+            serde_json::Value::Null => serde_json::Value::Object(serde_json::Map::new()),
+            given => given.clone(),
+        };
+        let read: SemanticCachePluginConfig = serde_path_to_error::deserialize(configuration)
+            .map_err(|e| {
+                let inner = e.path().to_string();
+                let path = if inner == "." {
+                    String::new()
+                } else {
+                    format!(".{inner}")
+                };
+                ConfigError::new(format!("{at}.configuration{path}"), e.inner().to_string())
+            })?;
+        if let Some(threshold) = read.similarity_threshold
+            && !(0.0..=1.0).contains(&threshold)
+        {
+            return Err(ConfigError::new(
+                format!("{at}.configuration.similarity_threshold"),
+                format!("must be between 0 and 1, got {threshold}"),
+            ));
+        }
+        Ok(read)
+    }
+}
+
+fn check_effort(c: &mut Checker, path: String, effort: &str) {
+    if !EFFORTS.contains(&effort) {
+        c.error(
+            path,
+            format!("must be one of low, medium, high, got `{effort}`"),
+        );
+    }
+}
+
+fn check_cache(c: &mut Checker, cache: &SemanticCacheConfig) {
+    c.unit_interval(
+        "semantic_cache.similarity_threshold",
+        cache.similarity_threshold,
+    );
+    if cache.max_entries == 0 {
+        c.error("semantic_cache.max_entries", "must be at least 1, got 0");
+    }
+    if cache.ttl_seconds == 0 {
+        c.error("semantic_cache.ttl_seconds", "must be at least 1, got 0");
+    }
+    match cache.eviction_policy {
+        EvictionPolicy::Fifo | EvictionPolicy::Lru => {}
+    }
+}
+
+fn check_rule(
+    c: &mut Checker,
+    at: &str,
+    rule: &RuleConfig,
+    keywords: &BTreeSet<&str>,
+    categories: &BTreeSet<&str>,
+) {
+    match (rule.operator, rule.signal) {
+        (Some(_), Some(_)) => c.error(
+            at,
+            "has both `operator` and `type`; a rule combines conditions or is one",
+        ),
+        (None, None) => c.error(
+            at,
+            "needs `operator` and `conditions`, or `type` and `name`",
+        ),
+        (Some(operator), None) => {
+            if rule.conditions.is_empty() {
+                c.error(
+                    format!("{at}.conditions"),
+                    "must hold at least one condition",
+                );
+            }
+            if operator == RuleOperator::Not && rule.conditions.len() > 1 {
+                c.error(
+                    format!("{at}.conditions"),
+                    format!("`NOT` takes one condition, got {}", rule.conditions.len()),
+                );
+            }
+            if rule.name.is_some() {
+                c.error(format!("{at}.name"), "belongs to a condition with `type`");
+            }
+            for (i, condition) in rule.conditions.iter().enumerate() {
+                check_rule(
+                    c,
+                    &format!("{at}.conditions[{i}]"),
+                    condition,
+                    keywords,
+                    categories,
+                );
+            }
+        }
+        (None, Some(signal)) => {
+            if !rule.conditions.is_empty() {
+                c.error(format!("{at}.conditions"), "needs an `operator`");
+            }
+            let Some(name) = &rule.name else {
+                c.error(format!("{at}.name"), "is missing");
+                return;
+            };
+            match signal {
+                SignalKind::Keyword => {
+                    c.known(format!("{at}.name"), "keyword rule", name, keywords)
+                }
+                SignalKind::Domain => c.known(format!("{at}.name"), "category", name, categories),
+            }
+        }
+    }
+}
+
+/// Kept beside the checks that read it.
+impl OnError {
+    /// Name in messages and metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Default => "default",
+            Self::Block => "block",
+        }
+    }
+}

@@ -1,0 +1,357 @@
+//! Endpoints, models, categories, keyword rules and decisions, as vLLM Semantic Router writes them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// One LLM server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VllmEndpointConfig {
+    /// Name that `preferred_endpoints` refers to.
+    pub name: String,
+    /// IP address or DNS name.
+    pub address: String,
+    /// Port.
+    pub port: u16,
+    /// Share of the traffic among the endpoints of one model, 1 to 128.
+    #[serde(default = "one")]
+    pub weight: u32,
+    /// `http` or `https` (then the certificate is checked against the system's authorities).
+    #[serde(default)]
+    pub protocol: Protocol,
+    /// Path that answers below 500 when the server is well; empty switches active health checks off.
+    #[serde(default = "default_health_check_path")]
+    pub health_check_path: String,
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn default_health_check_path() -> String {
+    "/v1/models".into()
+}
+
+/// Transport to an endpoint.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// Clear text.
+    #[default]
+    Http,
+    /// TLS.
+    Https,
+}
+
+/// One model.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModelConfig {
+    /// Entry of `reasoning_families`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reasoning_family: Option<String>,
+    /// Endpoints that serve it; all when empty.
+    pub preferred_endpoints: Vec<String>,
+    /// Price, for cost metrics.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pricing: Option<PricingConfig>,
+    /// Personal-data policy of older vLLM Semantic Router configs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pii_policy: Option<Value>,
+}
+
+/// Price of a model per million tokens.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PricingConfig {
+    /// ISO 4217 code.
+    pub currency: String,
+    /// Price of a million prompt tokens.
+    pub prompt_per_1m: f64,
+    /// Price of a million completion tokens.
+    pub completion_per_1m: f64,
+    /// Price of a million prompt tokens that the server had cached.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cached_input_per_1m: Option<f64>,
+}
+
+/// One topic.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CategoryConfig {
+    /// Name that rules refer to.
+    pub name: String,
+    /// What belongs to it, in a sentence.
+    pub description: String,
+    /// Sample prompts; they sharpen the topic.
+    pub examples: Vec<String>,
+    /// MMLU names of the topic; used as further descriptions.
+    pub mmlu_categories: Vec<String>,
+}
+
+/// A keyword rule.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeywordRuleConfig {
+    /// Name that `{type: keyword, name: …}` refers to.
+    pub name: String,
+    /// How the keywords combine.
+    #[serde(default)]
+    pub operator: KeywordOperator,
+    /// Words or phrases, matched at word boundaries.
+    pub keywords: Vec<String>,
+    /// Whether case counts.
+    #[serde(default)]
+    pub case_sensitive: bool,
+}
+
+/// How the keywords of a rule combine.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum KeywordOperator {
+    /// Any of them.
+    #[default]
+    Or,
+    /// All of them.
+    And,
+    /// None of them.
+    Nor,
+}
+
+/// How to choose among decisions that hold.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Strategy {
+    /// The highest `priority`; the first written among equals.
+    #[default]
+    Priority,
+}
+
+/// A routing decision.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DecisionConfig {
+    /// Name, as metrics and headers show it.
+    pub name: String,
+    /// For people.
+    #[serde(default)]
+    pub description: String,
+    /// The highest wins.
+    #[serde(default)]
+    pub priority: i32,
+    /// When it applies.
+    pub rules: RuleConfig,
+    /// Models it may choose; the first is taken.
+    #[serde(rename = "modelRefs")]
+    pub model_refs: Vec<ModelRefConfig>,
+    /// What else happens to its requests.
+    #[serde(default)]
+    pub plugins: Vec<PluginConfig>,
+}
+
+/// A combination of conditions, or one condition: `operator` + `conditions`, or `type` + `name`.
+///
+/// One struct for both, because serde loses the path of a mistake inside an untagged enum.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RuleConfig {
+    /// `AND`, `OR` or `NOT` over `conditions`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operator: Option<RuleOperator>,
+    /// Nested rules; `NOT` takes exactly one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<RuleConfig>,
+    /// Kind of signal.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub signal: Option<SignalKind>,
+    /// Name of the keyword rule or category.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// How conditions combine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum RuleOperator {
+    /// All hold.
+    And,
+    /// At least one holds.
+    Or,
+    /// The one condition does not hold.
+    Not,
+}
+
+/// Kinds of signal that a condition may read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SignalKind {
+    /// A keyword rule, decided in the proxy.
+    Keyword,
+    /// A category, decided by the sidecar.
+    #[serde(alias = "category")]
+    Domain,
+}
+
+/// A model that a decision may choose.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelRefConfig {
+    /// Entry of `model_config`.
+    pub model: String,
+    /// Whether the model shall reason; only models with a `reasoning_family` can be told.
+    #[serde(default)]
+    pub use_reasoning: bool,
+    /// `low`, `medium` or `high`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reasoning_effort: Option<String>,
+}
+
+/// A plugin of a decision: `configuration` is read by `type`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PluginConfig {
+    /// `semantic-cache`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Settings of that type.
+    #[serde(default)]
+    pub configuration: Value,
+}
+
+/// `configuration` of the plugin `semantic-cache`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SemanticCachePluginConfig {
+    /// Whether this decision's requests use the cache.
+    pub enabled: bool,
+    /// Its own threshold, 0 to 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub similarity_threshold: Option<f32>,
+}
+
+impl Default for SemanticCachePluginConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            similarity_threshold: None,
+        }
+    }
+}
+
+/// How a model family is told to reason.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReasoningFamilyConfig {
+    /// Where the parameter goes.
+    #[serde(rename = "type")]
+    pub kind: ReasoningKind,
+    /// Its name.
+    pub parameter: String,
+}
+
+/// Where a reasoning parameter goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReasoningKind {
+    /// A boolean inside `chat_template_kwargs`.
+    ChatTemplateKwargs,
+    /// An effort at the top level of the request.
+    ReasoningEffort,
+}
+
+/// `classifier`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClassifierConfig {
+    /// Topic classifier.
+    pub category_model: CategoryModelConfig,
+    /// Personal-data classifier.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pii_model: Option<Value>,
+}
+
+/// `classifier.category_model`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct CategoryModelConfig {
+    /// Confidence below which a category does not count, 0 to 1.
+    pub threshold: f32,
+    /// Accepted for compatibility.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model_id: Option<String>,
+    /// Accepted for compatibility.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub use_cpu: Option<bool>,
+    /// Accepted for compatibility.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub use_modernbert: Option<bool>,
+    /// Accepted for compatibility.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub category_mapping_path: Option<String>,
+}
+
+impl Default for CategoryModelConfig {
+    fn default() -> Self {
+        Self {
+            threshold: 0.6,
+            model_id: None,
+            use_cpu: None,
+            use_modernbert: None,
+            category_mapping_path: None,
+        }
+    }
+}
+
+/// `prompt_guard`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PromptGuardConfig {
+    /// Whether jailbreaks are stopped.
+    pub enabled: bool,
+    /// Confidence from which a prompt counts as an attack.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f32>,
+    /// Accepted for compatibility.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model_id: Option<String>,
+    /// Accepted for compatibility.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub use_cpu: Option<bool>,
+    /// Accepted for compatibility.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub use_modernbert: Option<bool>,
+    /// Accepted for compatibility.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jailbreak_mapping_path: Option<String>,
+}
+
+/// `bert_model`: the embedding model of vLLM Semantic Router; here `sidecar.encoder` names it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BertModelConfig {
+    /// Accepted for compatibility.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model_id: Option<String>,
+    /// Accepted for compatibility.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f32>,
+    /// Accepted for compatibility.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub use_cpu: Option<bool>,
+}
+
+/// What happens when a step fails or is late.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnError {
+    /// Route to `default_model`.
+    #[default]
+    Default,
+    /// Refuse with 503.
+    Block,
+}
+
+/// Models by name, as the rest of the crate reads them.
+pub type Models = BTreeMap<String, ModelConfig>;

@@ -1,0 +1,5 @@
+//! Where a request goes.
+
+mod config;
+
+pub use config::*;

@@ -1,0 +1,7 @@
+//! Who is calling.
+
+mod config;
+
+pub use config::{
+    AuthenticationConfig, MaasHeadersConfig, MaasIntegrationConfig, MaasMetricsConfig,
+};

@@ -1,0 +1,21 @@
+//! All policy of Turnpike, without a host.
+//!
+//! The filters translate host calls into calls of this crate and back; the sidecar and the `turnpike` command share
+//! its configuration, wire types and error objects. Nothing here does I/O.
+
+#![deny(
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation
+)]
+
+pub mod cache;
+pub mod config;
+pub mod decision;
+pub mod identity;
+pub mod metrics;
+pub mod reply;
+pub mod sidecar;
+
+pub use config::Config;

@@ -1,0 +1,118 @@
+//! Answers that Turnpike gives itself: one table from fault to HTTP status and OpenAI error object.
+//!
+//! Format: OpenAI API reference, "Errors": `{"error": {"message", "type", "param", "code"}}`.
+
+use serde::{Deserialize, Serialize};
+
+/// Why a request is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fault {
+    /// The body is not the JSON that the path takes; the text says what and where.
+    BadRequest(String),
+    /// A header that must be unique came more than once.
+    RepeatedHeader(String),
+    /// No such model.
+    UnknownModel(String),
+    /// No such path.
+    UnknownPath(String),
+    /// The body is larger than `limits.max_body_bytes`.
+    TooLarge(usize),
+    /// The sidecar is needed and gone, late or overloaded, and `sidecar.on_error` is `block`.
+    SidecarUnavailable,
+    /// The sidecar has no place or time for the request.
+    Overloaded,
+    /// A mistake of ours.
+    Internal(&'static str),
+}
+
+impl Fault {
+    /// HTTP status.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::BadRequest(_) | Self::RepeatedHeader(_) => 400,
+            Self::UnknownModel(_) | Self::UnknownPath(_) => 404,
+            Self::TooLarge(_) => 413,
+            Self::SidecarUnavailable | Self::Overloaded => 503,
+            Self::Internal(_) => 500,
+        }
+    }
+
+    /// Value of the metric label and of the `code` field.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::BadRequest(_) => "invalid_request",
+            Self::RepeatedHeader(_) => "repeated_header",
+            Self::UnknownModel(_) => "model_not_found",
+            Self::UnknownPath(_) => "unknown_url",
+            Self::TooLarge(_) => "request_too_large",
+            Self::SidecarUnavailable => "sidecar_unavailable",
+            Self::Overloaded => "overloaded",
+            Self::Internal(_) => "internal_error",
+        }
+    }
+
+    fn kind(&self) -> &'static str {
+        match self.status() {
+            503 => "service_unavailable_error",
+            500 => "server_error",
+            _ => "invalid_request_error",
+        }
+    }
+
+    fn message(&self) -> String {
+        match self {
+            Self::BadRequest(what) => what.clone(),
+            Self::RepeatedHeader(name) => {
+                format!("The header '{name}' was sent more than once; it must be unique.")
+            }
+            Self::UnknownModel(model) => format!("The model '{model}' does not exist."),
+            Self::UnknownPath(path) => format!("Unknown request URL: {path}."),
+            Self::TooLarge(limit) => format!("The request body is larger than {limit} bytes."),
+            Self::SidecarUnavailable => {
+                "The classifier that this request needs is not available; try again later.".into()
+            }
+            Self::Overloaded => "The server is overloaded; try again later.".into(),
+            Self::Internal(what) => format!("Internal error: {what}."),
+        }
+    }
+
+    /// The response body.
+    #[must_use]
+    pub fn body(&self) -> Vec<u8> {
+        let object = ErrorObject {
+            error: ErrorBody {
+                message: self.message(),
+                kind: self.kind().into(),
+                param: match self {
+                    Self::UnknownModel(_) => Some("model".into()),
+                    _ => None,
+                },
+                code: Some(self.code().into()),
+            },
+        };
+        serde_json::to_vec(&object).unwrap_or_else(|_| br#"{"error":{"message":"Internal error.","type":"server_error","param":null,"code":"internal_error"}}"#.to_vec())
+    }
+}
+
+/// An OpenAI error response.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorObject {
+    /// The error.
+    pub error: ErrorBody,
+}
+
+/// Content of an OpenAI error response.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorBody {
+    /// For people.
+    pub message: String,
+    /// Class of the error.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Parameter at fault.
+    pub param: Option<String>,
+    /// Stable name of the error.
+    pub code: Option<String>,
+}

@@ -1,0 +1,132 @@
+//! What the filters and the sidecar say to each other: JSON over HTTP/1.1.
+//!
+//! - `POST /v1/analyze` [`AnalyzeRequest`] → 200 [`AnalyzeResponse`]: one text, everything that is wanted about it.
+//! - `POST /v1/cache/entries` [`StoreRequest`] → 201: keeps a complete answer.
+//!
+//! Errors are OpenAI error objects ([`crate::reply`]): 400 bad request, 413 too large, 503 overloaded or not ready.
+
+use serde::{Deserialize, Serialize};
+
+/// Largest body that the sidecar reads: a cached answer and its question, JSON-escaped twice over.
+pub const MAX_BODY_BYTES: usize = 8 << 20;
+
+/// Path of the analysis.
+pub const ANALYZE_PATH: &str = "/v1/analyze";
+
+/// Path of the cache's entries.
+pub const CACHE_ENTRIES_PATH: &str = "/v1/cache/entries";
+
+/// One text and what the proxy wants to know about it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AnalyzeRequest {
+    /// The text, usually the last user message.
+    pub text: String,
+    /// Classification heads to read.
+    #[serde(default)]
+    pub heads: Vec<Head>,
+    /// Cache lookup, if the request may be served from it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<CacheLookup>,
+}
+
+/// A classification head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Head {
+    /// One of the configured `categories`.
+    Category,
+}
+
+/// Where to look for a stored answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CacheLookup {
+    /// Hard key: only entries stored under exactly this one are candidates. 64 hex digits.
+    pub partition: String,
+    /// Cosine similarity from which an entry counts, 0 to 1.
+    pub similarity_threshold: f32,
+}
+
+/// What the sidecar found.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct AnalyzeResponse {
+    /// Best category, when [`Head::Category`] was asked for and categories are configured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub category: Option<Scored>,
+    /// Outcome of the lookup, when one was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache: Option<CacheAnswer>,
+    /// Where the time went.
+    #[serde(default)]
+    pub timing: AnalyzeTiming,
+}
+
+/// A label and how sure the head is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Scored {
+    /// Label.
+    pub label: String,
+    /// Confidence, 0 to 1.
+    pub confidence: f32,
+}
+
+/// Outcome of a cache lookup.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "status")]
+pub enum CacheAnswer {
+    /// Nothing near enough.
+    Miss,
+    /// A stored answer.
+    Hit(CacheHit),
+}
+
+/// A stored answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CacheHit {
+    /// Cosine similarity of the questions; 1 for the same text.
+    pub similarity: f32,
+    /// Model that gave the answer.
+    pub model: String,
+    /// Decision that chose it; empty when the client named the model.
+    pub decision: String,
+    /// Category of the stored question; empty when it was not asked for.
+    pub category: String,
+    /// Age in seconds.
+    pub age_seconds: u64,
+    /// The response body, byte for byte.
+    pub body: String,
+}
+
+/// Where the sidecar spent its time, in microseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnalyzeTiming {
+    /// Waiting for a place.
+    pub queue_us: u64,
+    /// Text to tokens.
+    pub tokenization_us: u64,
+    /// Encoder forward.
+    pub inference_us: u64,
+    /// Cache lookup.
+    pub cache_us: u64,
+}
+
+/// A complete answer to keep.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoreRequest {
+    /// Partition of the lookup that missed.
+    pub partition: String,
+    /// Text of that lookup.
+    pub text: String,
+    /// Model that gave the answer.
+    pub model: String,
+    /// Decision that chose it; empty when the client named the model.
+    #[serde(default)]
+    pub decision: String,
+    /// Category of the question; empty when it was not asked for.
+    #[serde(default)]
+    pub category: String,
+    /// The response body, byte for byte.
+    pub body: String,
+}
