@@ -14,8 +14,12 @@ pub mod cache;
 pub mod config;
 pub mod decision;
 pub mod identity;
+pub mod json;
+pub mod metering;
 pub mod metrics;
 pub mod reply;
+pub mod request;
 pub mod sidecar;
+pub mod sse;
 
 pub use config::Config;

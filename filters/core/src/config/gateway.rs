@@ -24,7 +24,7 @@ pub struct SidecarConfig {
     pub intra_threads: u16,
 }
 
-pub use crate::decision::OnError;
+use crate::decision::OnError;
 
 impl Default for SidecarConfig {
     fn default() -> Self {
