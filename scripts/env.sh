@@ -1,0 +1,13 @@
+# shellcheck shell=bash
+# The one place that tells tests, demo and benchmarks where the fetched and built things are. Source it.
+# shellcheck source=lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+# Envoy 1.36 or later.
+export TURNPIKE_ENVOY="${TURNPIKE_ENVOY:-$CACHE/bin/envoy}"
+# ONNX Runtime's shared library; the name is the `ort` crate's.
+export ORT_DYLIB_PATH="${ORT_DYLIB_PATH:-$CACHE/onnxruntime/libonnxruntime.so}"
+# Folder with model.onnx, tokenizer.json and config.json.
+export TURNPIKE_MODEL_DIR="${ENCODER_PATH:-$CACHE/models/all-MiniLM-L6-v2}"
+# Folder with turnpike_meter.wasm and turnpike_router.wasm.
+export TURNPIKE_WASM_DIR="${TURNPIKE_WASM_DIR:-$ROOT/dist}"
