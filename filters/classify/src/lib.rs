@@ -1,1 +1,12 @@
-//! Placeholder.
+//! Signals that are found in the text itself, without asking anybody.
+//!
+//! [`keywords`]: the keyword rules of the configuration, all in one pass. No host, no I/O.
+
+#![deny(
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation
+)]
+
+pub mod keywords;

@@ -13,13 +13,16 @@
 pub mod cache;
 pub mod config;
 pub mod decision;
+pub mod host;
 pub mod identity;
 pub mod json;
 pub mod metering;
 pub mod metrics;
 pub mod reply;
 pub mod request;
+pub mod routing;
 pub mod sidecar;
 pub mod sse;
+pub mod state;
 
 pub use config::Config;

@@ -73,6 +73,27 @@ limits: {max_body_bytes: 1}
 }
 
 #[test]
+fn endpoints_of_a_model_share_one_health_check_path() {
+    let endpoints = |path: &str| {
+        read(&format!(
+            "
+vllm_endpoints:
+  - {{name: a, address: 127.0.0.1, port: 1}}
+  - {{name: b, address: 127.0.0.1, port: 2, health_check_path: '{path}'}}
+model_config: {{qwen3: {{preferred_endpoints: [a, b]}}}}
+default_model: qwen3
+"
+        ))
+    };
+    assert!(endpoints("").is_ok());
+    assert!(endpoints("/v1/models").is_ok());
+    assert_eq!(
+        endpoints("/health").unwrap_err(),
+        "model_config.qwen3.preferred_endpoints: endpoints of one model must share one `health_check_path` (or have an empty one), got `/v1/models` of `a` and `/health` of `b`"
+    );
+}
+
+#[test]
 fn every_object_refuses_an_unknown_key_by_its_path() {
     let full = include_str!("../../../../envoy/config.yaml");
     let document: serde_json::Value = serde_saphyr::from_str(full).unwrap();

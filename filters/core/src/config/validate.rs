@@ -6,7 +6,7 @@ use super::{Config, ConfigError, Note};
 use crate::cache::{EvictionPolicy, Scope, SemanticCacheConfig};
 use crate::decision::{
     DecisionConfig, OnError, PluginConfig, RuleConfig, RuleOperator, SemanticCachePluginConfig,
-    SignalKind,
+    SignalKind, VllmEndpointConfig,
 };
 
 const EFFORTS: [&str; 3] = ["low", "medium", "high"];
@@ -178,6 +178,7 @@ impl Config {
                     endpoints,
                 );
             }
+            self.check_health_check_paths(c, name);
             if self.endpoints_of(name).is_empty() && model.preferred_endpoints.is_empty() {
                 c.error(at.clone(), "has no endpoint: `vllm_endpoints` is empty");
             }
@@ -194,6 +195,28 @@ impl Config {
                 "model",
                 &self.default_model,
                 &models,
+            );
+        }
+    }
+
+    /// Envoy checks all endpoints of a cluster, here a model, on one path.
+    fn check_health_check_paths(&self, c: &mut Checker, model: &str) {
+        let checked: Vec<_> = self
+            .endpoints_of(model)
+            .into_iter()
+            .filter(|e| !e.health_check_path.is_empty())
+            .collect();
+        let Some((first, others)) = checked.split_first() else {
+            return;
+        };
+        let differs = |e: &&&VllmEndpointConfig| e.health_check_path != first.health_check_path;
+        if let Some(other) = others.iter().find(differs) {
+            c.error(
+                format!("model_config.{model}.preferred_endpoints"),
+                format!(
+                    "endpoints of one model must share one `health_check_path` (or have an empty one), got `{}` of `{}` and `{}` of `{}`",
+                    first.health_check_path, first.name, other.health_check_path, other.name
+                ),
             );
         }
     }

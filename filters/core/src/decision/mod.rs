@@ -1,5 +1,7 @@
-//! Where a request goes.
+//! Where a request goes: signals, rules, decisions.
 
 mod config;
+mod engine;
 
 pub use config::*;
+pub use engine::{Category, Engine, Verdict};

@@ -1,0 +1,236 @@
+//! Keyword rules: every keyword of every rule in one Aho-Corasick automaton, one pass over the text.
+//!
+//! 1. A keyword counts at word boundaries: `cat` is not in `concatenate`. Where a keyword begins or ends with a character of a
+//!    script that writes no spaces (Han, Hiragana, Katakana, Thai …) or with punctuation, that end needs no boundary.
+//! 2. Unless a rule is `case_sensitive`, ASCII letters match in any case; other letters in lower, upper and title case as written.
+//! 3. `OR`, `AND`, `NOR` combine the keywords of a rule.
+//!
+//! Linear in the text: matches are counted once each, none is retried.
+
+use aho_corasick::{AhoCorasick, AhoCorasickBuilder, BuildError, MatchKind};
+use turnpike_core::decision::{KeywordOperator, KeywordRuleConfig};
+use turnpike_core::routing::KeywordMatcher;
+
+/// The compiled keyword rules.
+#[derive(Debug)]
+pub struct Keywords {
+    rules: Vec<Rule>,
+    /// Keywords of rules for which case counts.
+    exact: Automaton,
+    /// Keywords of the others.
+    folded: Automaton,
+}
+
+#[derive(Debug)]
+struct Rule {
+    operator: KeywordOperator,
+    keywords: usize,
+}
+
+#[derive(Debug)]
+struct Automaton {
+    automaton: AhoCorasick,
+    /// Rule and keyword of each pattern.
+    patterns: Vec<(usize, usize)>,
+}
+
+impl Automaton {
+    fn build(patterns: Vec<(String, usize, usize)>, ignore_case: bool) -> Result<Self, BuildError> {
+        let automaton = AhoCorasickBuilder::new()
+            .match_kind(MatchKind::Standard)
+            .ascii_case_insensitive(ignore_case)
+            .build(patterns.iter().map(|(text, ..)| text))?;
+        let patterns = patterns
+            .into_iter()
+            .map(|(_, rule, keyword)| (rule, keyword))
+            .collect();
+        Ok(Self {
+            automaton,
+            patterns,
+        })
+    }
+
+    fn mark(&self, text: &str, found: &mut [Vec<bool>]) {
+        if self.patterns.is_empty() {
+            return;
+        }
+        for matched in self.automaton.find_overlapping_iter(text) {
+            let Some(&(rule, keyword)) = self.patterns.get(matched.pattern().as_usize()) else {
+                continue;
+            };
+            let slot = found
+                .get_mut(rule)
+                .and_then(|keywords| keywords.get_mut(keyword));
+            if let Some(slot) = slot
+                && !*slot
+            {
+                *slot = stands_alone(text, matched.start(), matched.end());
+            }
+        }
+    }
+}
+
+impl Keywords {
+    /// Compiles rules in their order.
+    ///
+    /// # Errors
+    /// More keywords than the automaton can number.
+    pub fn compile(rules: &[KeywordRuleConfig]) -> Result<Self, BuildError> {
+        let (mut exact, mut folded) = (Vec::new(), Vec::new());
+        for (r, rule) in rules.iter().enumerate() {
+            for (k, keyword) in rule.keywords.iter().enumerate() {
+                let keyword = keyword.trim();
+                if rule.case_sensitive {
+                    exact.push((keyword.to_owned(), r, k));
+                } else {
+                    folded.extend(cases(keyword).into_iter().map(|text| (text, r, k)));
+                }
+            }
+        }
+        Ok(Self {
+            rules: rules
+                .iter()
+                .map(|r| Rule {
+                    operator: r.operator,
+                    keywords: r.keywords.len(),
+                })
+                .collect(),
+            exact: Automaton::build(exact, false)?,
+            folded: Automaton::build(folded, true)?,
+        })
+    }
+}
+
+impl KeywordMatcher for Keywords {
+    fn matches(&self, text: &str) -> Vec<bool> {
+        let mut found: Vec<Vec<bool>> =
+            self.rules.iter().map(|r| vec![false; r.keywords]).collect();
+        self.exact.mark(text, &mut found);
+        self.folded.mark(text, &mut found);
+        self.rules
+            .iter()
+            .zip(&found)
+            .map(|(rule, found)| match rule.operator {
+                KeywordOperator::Or => found.iter().any(|f| *f),
+                KeywordOperator::And => found.iter().all(|f| *f),
+                KeywordOperator::Nor => !found.iter().any(|f| *f),
+            })
+            .collect()
+    }
+}
+
+/// The forms that are looked for beside ASCII case.
+fn cases(keyword: &str) -> Vec<String> {
+    let mut forms = vec![keyword.to_owned()];
+    if !keyword.is_ascii() {
+        let mut chars = keyword.chars();
+        let title: String = chars
+            .next()
+            .into_iter()
+            .flat_map(char::to_uppercase)
+            .chain(chars.flat_map(char::to_lowercase))
+            .collect();
+        forms.extend([keyword.to_lowercase(), keyword.to_uppercase(), title]);
+        forms.sort();
+        forms.dedup();
+    }
+    forms
+}
+
+/// Whether the match at `start..end` is not part of a longer word.
+fn stands_alone(text: &str, start: usize, end: usize) -> bool {
+    let (before, matched, after) = (text.get(..start), text.get(start..end), text.get(end..));
+    let (Some(before), Some(matched), Some(after)) = (before, matched, after) else {
+        return false;
+    };
+    let joins = |a: Option<char>, b: Option<char>| matches!((a, b), (Some(a), Some(b)) if in_word(a) && in_word(b));
+    !joins(before.chars().next_back(), matched.chars().next())
+        && !joins(matched.chars().next_back(), after.chars().next())
+}
+
+/// Whether `c` is part of a word in a script that separates words.
+fn in_word(c: char) -> bool {
+    (c.is_alphanumeric() || c == '_') && !writes_no_spaces(c)
+}
+
+/// Scripts without spaces between words: Thai to Myanmar, Khmer, Hiragana to CJK ideographs and their extensions.
+fn writes_no_spaces(c: char) -> bool {
+    matches!(u32::from(c), 0x0E00..=0x109F | 0x1780..=0x17FF | 0x3040..=0x30FF | 0x3400..=0x9FFF | 0xF900..=0xFAFF | 0x2_0000..=0x3_FFFF)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn rule(
+        operator: KeywordOperator,
+        keywords: &[&str],
+        case_sensitive: bool,
+    ) -> KeywordRuleConfig {
+        KeywordRuleConfig {
+            name: "r".into(),
+            operator,
+            keywords: keywords.iter().map(|k| (*k).to_owned()).collect(),
+            case_sensitive,
+        }
+    }
+
+    fn any(keywords: &[&str], text: &str) -> bool {
+        Keywords::compile(&[rule(KeywordOperator::Or, keywords, false)])
+            .unwrap()
+            .matches(text)[0]
+    }
+
+    #[test]
+    fn words_match_at_their_boundaries_in_any_case() {
+        assert!(any(&["SQL query"], "Write a sql QUERY for me"));
+        assert!(any(&["cat"], "cat"));
+        assert!(any(&["cat"], "a (cat)."));
+        assert!(!any(&["cat"], "concatenate"));
+        assert!(!any(&["cat"], "cat_food"));
+        assert!(any(&["c++"], "learn c++17"));
+        assert!(!any(&["cat"], ""));
+    }
+
+    #[test]
+    fn a_match_inside_a_word_does_not_hide_a_later_one() {
+        assert!(any(&["cat"], "concatenate the cat"));
+        assert!(any(&["ab", "abc"], "abc"));
+    }
+
+    #[test]
+    fn other_scripts_match_too() {
+        assert!(any(&["договор"], "Проверь ДОГОВОР аренды"));
+        assert!(any(&["Über"], "über alles"));
+        assert!(any(&["数据库"], "请优化我的数据库查询"));
+        assert!(!any(&["кот"], "который"));
+    }
+
+    #[test]
+    fn operators_combine_the_keywords_of_a_rule() {
+        let rules = [
+            rule(KeywordOperator::And, &["a", "b"], false),
+            rule(KeywordOperator::Nor, &["a", "c"], false),
+            rule(KeywordOperator::Or, &["ERROR"], true),
+        ];
+        let keywords = Keywords::compile(&rules).unwrap();
+        assert_eq!(keywords.matches("b a error"), [true, false, false]);
+        assert_eq!(keywords.matches("b ERROR"), [false, true, true]);
+        assert_eq!(
+            Keywords::compile(&[]).unwrap().matches("a"),
+            Vec::<bool>::new()
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_searched_without_panic(text in ".{0,60}", keyword in ".{1,6}") {
+            prop_assume!(!keyword.trim().is_empty());
+            let keywords = Keywords::compile(&[rule(KeywordOperator::Or, &[&keyword], true)]).unwrap();
+            let spaced = format!("{text} {} {text}", keyword.trim());
+            prop_assert!(keywords.matches(&spaced)[0]);
+            let _ = keywords.matches(&text);
+        }
+    }
+}

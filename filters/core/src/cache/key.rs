@@ -1,0 +1,174 @@
+//! The hard key of the semantic cache: what two requests must have in common to share an answer.
+//!
+//! SHA-256 over, each with its length before it: format version, encoder, epoch, scope and its value, path, model that the
+//! client named, every other top-level member sorted by key (sampling parameters, tools, response format, …), and all messages
+//! with a mark where the last user message's text stands. That text is what similarity is about; nothing else may differ.
+//!
+//! Members and messages are hashed as written, so a client that writes the same JSON otherwise gets a miss, never a wrong hit.
+
+use std::fmt::Write as _;
+
+use sha2::{Digest, Sha256};
+
+use super::{Scope, SemanticCacheConfig};
+use crate::json::Span;
+use crate::request::{Endpoint, Request, Role};
+
+/// Why the cache is not asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Skip {
+    /// It is off, or the decision switches it off.
+    Off,
+    /// Nobody is identified, and answers are not shared by everybody.
+    NoIdentity,
+    /// The answer shall be streamed.
+    Streamed,
+    /// Tools may be called.
+    Tools,
+    /// Not a conversation that ends with text of the user alone.
+    NoText,
+}
+
+impl Skip {
+    /// Value of the metric label; `None` where nothing is worth counting.
+    #[must_use]
+    pub fn reason(self) -> Option<&'static str> {
+        match self {
+            Self::Off => None,
+            Self::NoIdentity => Some("no_identity"),
+            Self::Streamed => Some("streamed"),
+            Self::Tools => Some("tools"),
+            Self::NoText => Some("no_text"),
+        }
+    }
+}
+
+/// Builds partitions.
+#[derive(Debug, Clone)]
+pub struct Partitioner {
+    scope: Scope,
+    epoch: u32,
+    encoder: String,
+}
+
+/// Members that do not shape the answer, or stand in the key on their own.
+const NOT_HASHED: [&str; 4] = ["model", "messages", "stream", "stream_options"];
+
+impl Partitioner {
+    /// Compiles the configuration; `encoder` names the model whose similarities count.
+    #[must_use]
+    pub fn compile(config: &SemanticCacheConfig, encoder: &str) -> Self {
+        Self {
+            scope: config.scope,
+            epoch: config.cache_epoch,
+            encoder: encoder.into(),
+        }
+    }
+
+    /// The partition of a request, 64 hex digits.
+    ///
+    /// `user`, `tier`: who is identified; a fallback is nobody.
+    ///
+    /// # Errors
+    /// Why the request cannot be cached.
+    pub fn partition(
+        &self,
+        endpoint: Endpoint,
+        request: &Request,
+        body: &[u8],
+        user: Option<&str>,
+        tier: Option<&str>,
+    ) -> Result<String, Skip> {
+        let owner = match self.scope {
+            Scope::User => ("user", user.ok_or(Skip::NoIdentity)?),
+            Scope::Tier => ("tier", tier.ok_or(Skip::NoIdentity)?),
+            Scope::Global => ("global", ""),
+        };
+        if request.stream {
+            return Err(Skip::Streamed);
+        }
+        if ["tools", "functions"]
+            .iter()
+            .any(|key| request.member(key).is_some())
+        {
+            return Err(Skip::Tools);
+        }
+        let (messages, texts) = last_user_texts(endpoint, request).ok_or(Skip::NoText)?;
+        let mut hash = Hash::new();
+        hash.field(b"turnpike-cache-1");
+        hash.field(self.encoder.as_bytes());
+        hash.field(&self.epoch.to_be_bytes());
+        hash.field(owner.0.as_bytes());
+        hash.field(owner.1.as_bytes());
+        hash.field(endpoint.input_key().as_bytes());
+        hash.field(request.model.as_bytes());
+        hash_members(&mut hash, request, body);
+        let mut from = messages.start;
+        for text in texts {
+            hash.field(body.get(from..text.start).unwrap_or_default());
+            from = text.end;
+        }
+        hash.field(body.get(from..messages.end).unwrap_or_default());
+        Ok(hash.hex())
+    }
+}
+
+/// Span of the messages and the text spans of the last one, when the user spoke last.
+fn last_user_texts(endpoint: Endpoint, request: &Request) -> Option<(Span, &[Span])> {
+    if endpoint != Endpoint::ChatCompletions {
+        return None;
+    }
+    let last = request
+        .messages
+        .last()
+        .filter(|m| m.role == Role::User && !m.texts.is_empty())?;
+    let texts = last.texts.as_slice();
+    if texts.iter().all(|span| span.is_empty()) {
+        return None;
+    }
+    Some((request.member("messages")?, texts))
+}
+
+fn hash_members(hash: &mut Hash, request: &Request, body: &[u8]) {
+    let mut members: Vec<&(String, Span)> = request
+        .members
+        .iter()
+        .filter(|(key, _)| !NOT_HASHED.contains(&key.as_str()))
+        .collect();
+    members.sort_by(|a, b| a.0.cmp(&b.0));
+    hash.field(
+        &u64::try_from(members.len())
+            .unwrap_or(u64::MAX)
+            .to_be_bytes(),
+    );
+    for (key, span) in members {
+        hash.field(key.as_bytes());
+        hash.field(body.get(span.clone()).unwrap_or_default());
+    }
+}
+
+struct Hash(Sha256);
+
+impl Hash {
+    fn new() -> Self {
+        Self(Sha256::new())
+    }
+
+    fn field(&mut self, bytes: &[u8]) {
+        self.0
+            .update(u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_be_bytes());
+        self.0.update(bytes);
+    }
+
+    fn hex(self) -> String {
+        let mut hex = String::with_capacity(64);
+        for byte in self.0.finalize() {
+            // Writing to a String cannot fail.
+            let _ = write!(hex, "{byte:02x}");
+        }
+        hex
+    }
+}
+
+#[cfg(test)]
+mod tests;

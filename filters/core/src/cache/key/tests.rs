@@ -1,0 +1,116 @@
+use super::*;
+
+fn partitioner(scope: Scope) -> Partitioner {
+    Partitioner::compile(
+        &SemanticCacheConfig {
+            scope,
+            ..SemanticCacheConfig::default()
+        },
+        "encoder",
+    )
+}
+
+fn of(scope: Scope, body: &str, user: Option<&str>, tier: Option<&str>) -> Result<String, Skip> {
+    let request = Request::parse(Endpoint::ChatCompletions, body.as_bytes()).unwrap();
+    partitioner(scope).partition(
+        Endpoint::ChatCompletions,
+        &request,
+        body.as_bytes(),
+        user,
+        tier,
+    )
+}
+
+const ASK: &str = r#"{"model":"auto","messages":[{"role":"system","content":"s"},{"role":"user","content":"q"}],"temperature":0}"#;
+
+fn alice(body: &str) -> String {
+    of(Scope::User, body, Some("alice"), None).unwrap()
+}
+
+#[test]
+fn only_the_last_user_text_and_the_order_of_members_may_differ() {
+    let same = [
+        r#"{"model":"auto","messages":[{"role":"system","content":"s"},{"role":"user","content":"another question"}],"temperature":0}"#,
+        r#"{"temperature":0,"messages":[{"role":"system","content":"s"},{"role":"user","content":"q"}],"model":"auto"}"#,
+        r#"{"model":"auto","stream":false,"messages":[{"role":"system","content":"s"},{"role":"user","content":"q"}],"temperature":0}"#,
+    ];
+    for body in same {
+        assert_eq!(alice(body), alice(ASK), "{body}");
+    }
+    let other = [
+        ASK.replace("\"s\"", "\"t\""),
+        ASK.replace("\"auto\"", "\"qwen3\""),
+        ASK.replace(":0}", ":1}"),
+        ASK.replace("]}", "]}").replace(",\"temperature\":0", ""),
+        ASK.replace("\"temperature\"", "\"top_p\""),
+        ASK.replace("{\"role\":\"user\"", "{\"role\":\"assistant\",\"content\":\"a\"},{\"role\":\"user\""),
+        ASK.replace("\"q\"", "[{\"type\":\"text\",\"text\":\"q\"},{\"type\":\"image_url\",\"image_url\":{\"url\":\"x\"}}]"),
+        ASK.replace("\"temperature\":0", "\"temperature\":0,\"response_format\":{\"type\":\"json_object\"}"),
+    ];
+    for body in &other {
+        assert_ne!(alice(body), alice(ASK), "{body}");
+    }
+}
+
+#[test]
+fn scopes_separate_users_tiers_or_nobody() {
+    let of = |scope, user, tier| of(scope, ASK, user, tier);
+    assert_ne!(
+        of(Scope::User, Some("alice"), None),
+        of(Scope::User, Some("bob"), None)
+    );
+    assert_eq!(of(Scope::User, None, Some("gold")), Err(Skip::NoIdentity));
+    assert_eq!(
+        of(Scope::Tier, Some("alice"), Some("gold")),
+        of(Scope::Tier, Some("bob"), Some("gold"))
+    );
+    assert_ne!(
+        of(Scope::Tier, None, Some("gold")),
+        of(Scope::Tier, None, Some("free"))
+    );
+    assert_eq!(of(Scope::Tier, Some("alice"), None), Err(Skip::NoIdentity));
+    assert_eq!(
+        of(Scope::Global, None, None),
+        of(Scope::Global, Some("alice"), Some("gold"))
+    );
+    // A user and a tier of the same name are not the same owner.
+    assert_ne!(
+        of(Scope::User, Some("x"), None),
+        of(Scope::Tier, None, Some("x"))
+    );
+}
+
+#[test]
+fn what_moves_between_fields_does_not_collide() {
+    let a = r#"{"model":"auto","messages":[{"role":"user","content":"q"}],"a":"1","b":"2"}"#;
+    let b = r#"{"model":"auto","messages":[{"role":"user","content":"q"}],"a":"1\"b","b2":"2"}"#;
+    assert_ne!(alice(a), alice(b));
+}
+
+#[test]
+fn requests_that_cannot_be_cached_say_why() {
+    for (body, skip) in [
+        (
+            ASK.replace("\"temperature\":0", "\"stream\":true"),
+            Skip::Streamed,
+        ),
+        (
+            ASK.replace("\"temperature\":0", "\"tools\":[]"),
+            Skip::Tools,
+        ),
+        (
+            ASK.replace("\"role\":\"user\"", "\"role\":\"tool\""),
+            Skip::NoText,
+        ),
+        (ASK.replace("\"q\"", "\"\""), Skip::NoText),
+        (
+            ASK.replace(
+                "\"q\"",
+                "[{\"type\":\"image_url\",\"image_url\":{\"url\":\"x\"}}]",
+            ),
+            Skip::NoText,
+        ),
+    ] {
+        assert_eq!(of(Scope::Global, &body, None, None), Err(skip), "{body}");
+    }
+}

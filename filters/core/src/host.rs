@@ -1,0 +1,124 @@
+//! What the policy needs from the proxy. The shells implement it over proxy-wasm; tests over plain memory.
+
+use std::fmt;
+
+use crate::metrics::Metric;
+use crate::sidecar::StoreRequest;
+
+/// A header; names are lower-case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Header {
+    /// Name.
+    pub name: String,
+    /// Value, any bytes.
+    pub value: Vec<u8>,
+}
+
+/// A host call that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HostError;
+
+impl fmt::Display for HostError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the host refused the call")
+    }
+}
+
+impl std::error::Error for HostError {}
+
+/// Whether the request or response goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flow {
+    /// To the next filter.
+    Continue,
+    /// Held until [`Host::resume_request`] or a local reply.
+    Pause,
+}
+
+/// An answer made by the filter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LocalReply {
+    /// HTTP status.
+    pub status: u16,
+    /// Headers beside `content-type: application/json`.
+    pub headers: Vec<(&'static str, String)>,
+    /// JSON body.
+    pub body: Vec<u8>,
+}
+
+/// The proxy, during one stream.
+///
+/// Getters give `None` or nothing when the host has nothing to give; the shell counts host errors in
+/// [`Metric::HostErrors`]. Calls whose failure must change what happens return a `Result`.
+pub trait Host {
+    /// All request headers, pseudo headers and repeated ones included.
+    fn request_headers(&mut self) -> Vec<Header>;
+    /// Sets a request header.
+    ///
+    /// # Errors
+    /// The request must then not go upstream as if it were set.
+    fn set_request_header(&mut self, name: &str, value: &[u8]) -> Result<(), HostError>;
+    /// Removes a request header, all its values.
+    ///
+    /// # Errors
+    /// The request must then not go upstream as if it were gone.
+    fn remove_request_header(&mut self, name: &str) -> Result<(), HostError>;
+    /// The whole held request body.
+    fn request_body(&mut self) -> Vec<u8>;
+    /// Replaces the whole held request body.
+    ///
+    /// # Errors
+    /// The request must then not go upstream.
+    fn replace_request_body(&mut self, body: &[u8]) -> Result<(), HostError>;
+    /// Lets a held request go.
+    fn resume_request(&mut self);
+    /// All response headers.
+    fn response_headers(&mut self) -> Vec<Header>;
+    /// Sets a response header.
+    fn set_response_header(&mut self, name: &str, value: &[u8]);
+    /// The chunk of the response body that is passing.
+    fn response_chunk(&mut self, size: usize) -> Vec<u8>;
+    /// Sends other bytes instead of the passing chunk of `size` bytes.
+    fn replace_response_chunk(&mut self, size: usize, bytes: &[u8]);
+    /// A value that this or another filter of the stream published.
+    fn filter_state(&mut self, key: &str) -> Option<Vec<u8>>;
+    /// Publishes a value to other filters and the access log.
+    fn set_filter_state(&mut self, key: &str, value: &[u8]);
+    /// Posts `body` to a path of the sidecar; the answer comes later.
+    ///
+    /// # Errors
+    /// No answer will come.
+    fn ask_sidecar(&mut self, path: &str, body: &[u8]) -> Result<(), HostError>;
+    /// Hands an answer to the cache; outlives the stream.
+    ///
+    /// # Errors
+    /// There is no room for it.
+    fn store(&mut self, entry: StoreRequest) -> Result<(), HostError>;
+    /// Answers the request here.
+    fn reply(&mut self, reply: LocalReply);
+    /// Adds to a counter.
+    fn count(&mut self, metric: Metric, labels: &[&str], by: u64);
+    /// Time in microseconds since an arbitrary fixed moment.
+    fn now_us(&mut self) -> u64;
+}
+
+/// The one value of a header among `headers`.
+///
+/// # Errors
+/// `Err(())` when it is repeated.
+pub fn unique_header<'h>(headers: &'h [Header], name: &str) -> Result<Option<&'h [u8]>, Repeated> {
+    let mut values = headers.iter().filter(|h| h.name == name);
+    let first = values.next();
+    if values.next().is_some() {
+        Err(Repeated)
+    } else {
+        Ok(first.map(|h| h.value.as_slice()))
+    }
+}
+
+/// A header that must be unique is repeated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Repeated;
+
+#[cfg(test)]
+pub(crate) mod memory;

@@ -1,0 +1,159 @@
+//! A host in memory, for tests: set it up, run the policy, look at its state.
+
+use std::collections::BTreeMap;
+
+use super::*;
+
+#[derive(Debug, Default)]
+pub(crate) struct MemoryHost {
+    pub(crate) request_headers: Vec<Header>,
+    pub(crate) request_body: Vec<u8>,
+    pub(crate) response_headers: Vec<Header>,
+    pub(crate) chunk: Vec<u8>,
+    pub(crate) state: BTreeMap<String, String>,
+    pub(crate) asked: Vec<(String, serde_json::Value)>,
+    pub(crate) stored: Vec<StoreRequest>,
+    pub(crate) reply: Option<LocalReply>,
+    pub(crate) resumed: bool,
+    pub(crate) counters: BTreeMap<String, u64>,
+    pub(crate) sidecar_refuses: bool,
+    pub(crate) body_cannot_be_replaced: bool,
+    pub(crate) host_calls: usize,
+    clock_us: u64,
+}
+
+fn header(name: &str, value: &[u8]) -> Header {
+    Header {
+        name: name.into(),
+        value: value.into(),
+    }
+}
+
+impl MemoryHost {
+    pub(crate) fn post(path: &str, headers: &[(&str, &str)], body: &str) -> Self {
+        let mut host = Self {
+            request_body: body.into(),
+            ..Self::default()
+        };
+        host.request_headers.push(header(":method", b"POST"));
+        host.request_headers.push(header(":path", path.as_bytes()));
+        for (name, value) in headers {
+            host.request_headers.push(header(name, value.as_bytes()));
+        }
+        host
+    }
+
+    pub(crate) fn respond(&mut self, status: &str, content_type: &str) {
+        self.response_headers = vec![
+            header(":status", status.as_bytes()),
+            header("content-type", content_type.as_bytes()),
+        ];
+    }
+
+    pub(crate) fn request_header(&self, name: &str) -> Option<String> {
+        find(&self.request_headers, name)
+    }
+
+    pub(crate) fn response_header(&self, name: &str) -> Option<String> {
+        find(&self.response_headers, name)
+    }
+
+    pub(crate) fn counter(&self, metric: Metric, labels: &[&str]) -> u64 {
+        self.counters
+            .get(&metric.stat_name(labels))
+            .copied()
+            .unwrap_or_default()
+    }
+}
+
+fn find(headers: &[Header], name: &str) -> Option<String> {
+    let found = headers.iter().find(|h| h.name == name)?;
+    Some(String::from_utf8_lossy(&found.value).into_owned())
+}
+
+fn set(headers: &mut Vec<Header>, name: &str, value: &[u8]) {
+    headers.retain(|h| h.name != name);
+    headers.push(header(name, value));
+}
+
+impl Host for MemoryHost {
+    fn request_headers(&mut self) -> Vec<Header> {
+        self.host_calls += 1;
+        self.request_headers.clone()
+    }
+    fn set_request_header(&mut self, name: &str, value: &[u8]) -> Result<(), HostError> {
+        self.host_calls += 1;
+        set(&mut self.request_headers, name, value);
+        Ok(())
+    }
+    fn remove_request_header(&mut self, name: &str) -> Result<(), HostError> {
+        self.host_calls += 1;
+        self.request_headers.retain(|h| h.name != name);
+        Ok(())
+    }
+    fn request_body(&mut self) -> Vec<u8> {
+        self.host_calls += 1;
+        self.request_body.clone()
+    }
+    fn replace_request_body(&mut self, body: &[u8]) -> Result<(), HostError> {
+        self.host_calls += 1;
+        if self.body_cannot_be_replaced {
+            return Err(HostError);
+        }
+        self.request_body = body.into();
+        Ok(())
+    }
+    fn resume_request(&mut self) {
+        self.resumed = true;
+    }
+    fn response_headers(&mut self) -> Vec<Header> {
+        self.host_calls += 1;
+        self.response_headers.clone()
+    }
+    fn set_response_header(&mut self, name: &str, value: &[u8]) {
+        self.host_calls += 1;
+        set(&mut self.response_headers, name, value);
+    }
+    fn response_chunk(&mut self, _size: usize) -> Vec<u8> {
+        self.host_calls += 1;
+        self.chunk.clone()
+    }
+    fn replace_response_chunk(&mut self, _size: usize, bytes: &[u8]) {
+        self.host_calls += 1;
+        self.chunk = bytes.into();
+    }
+    fn filter_state(&mut self, key: &str) -> Option<Vec<u8>> {
+        self.host_calls += 1;
+        self.state.get(key).map(|v| v.clone().into_bytes())
+    }
+    fn set_filter_state(&mut self, key: &str, value: &[u8]) {
+        self.host_calls += 1;
+        self.state
+            .insert(key.into(), String::from_utf8_lossy(value).into_owned());
+    }
+    fn ask_sidecar(&mut self, path: &str, body: &[u8]) -> Result<(), HostError> {
+        if self.sidecar_refuses {
+            return Err(HostError);
+        }
+        self.asked
+            .push((path.into(), serde_json::from_slice(body).unwrap()));
+        Ok(())
+    }
+    fn store(&mut self, entry: StoreRequest) -> Result<(), HostError> {
+        self.stored.push(entry);
+        Ok(())
+    }
+    fn reply(&mut self, reply: LocalReply) {
+        assert!(self.reply.is_none(), "two local replies");
+        self.reply = Some(reply);
+    }
+    fn count(&mut self, metric: Metric, labels: &[&str], by: u64) {
+        assert_eq!(metric.labels().len(), labels.len(), "{metric:?}");
+        assert!(by > 0, "counters take no zero");
+        *self.counters.entry(metric.stat_name(labels)).or_default() += by;
+    }
+    fn now_us(&mut self) -> u64 {
+        self.clock_us += 10;
+        self.clock_us
+    }
+}

@@ -1,0 +1,217 @@
+//! The compiled router, and the route of one request.
+
+use crate::cache::Partitioner;
+use crate::config::Config;
+use crate::decision::{
+    Category, DecisionConfig, Engine, ModelRefConfig, OnError, ReasoningKind,
+    SemanticCachePluginConfig, Verdict,
+};
+use crate::state;
+
+/// Tells which keyword rules match a text.
+pub trait KeywordMatcher {
+    /// One entry for each rule of the configuration, in its order.
+    fn matches(&self, text: &str) -> Vec<bool>;
+}
+
+/// The compiled router, one for a worker.
+#[derive(Debug)]
+pub struct Router<K> {
+    pub(super) auto_names: Vec<String>,
+    pub(super) models: Vec<String>,
+    pub(super) models_list: Vec<u8>,
+    pub(super) keywords: K,
+    engine: Engine,
+    routes: Vec<Route>,
+    default_route: Route,
+    fallback_route: Route,
+    pub(super) sidecar_enabled: bool,
+    pub(super) on_error: OnError,
+    category_threshold: f32,
+    pub(super) cache: Option<Partitioner>,
+    pub(super) default_cache: CachePolicy,
+    pub(super) max_body_bytes: usize,
+    pub(super) max_cached_body_bytes: usize,
+    /// Whether a meter is there to take a usage chunk out again.
+    pub(super) has_meter: bool,
+}
+
+/// Where a request goes, and how.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Route {
+    /// Model that serves.
+    pub model: String,
+    /// Decision that chose it.
+    pub decision: String,
+    /// Whether it shall reason.
+    pub reasoning: bool,
+    /// Top-level member that tells the model so: key and JSON value.
+    pub(super) reasoning_member: Option<(String, String)>,
+    pub(super) cache: CachePolicy,
+}
+
+/// What a route may take from the cache.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct CachePolicy {
+    pub(super) enabled: bool,
+    pub(super) similarity_threshold: f32,
+}
+
+impl<K: KeywordMatcher> Router<K> {
+    /// Compiles a configuration that [`Config::validate`] accepts; `filters` are those in the chain.
+    #[must_use]
+    pub fn compile(config: &Config, filters: &[String], keywords: K) -> Self {
+        let rule_names: Vec<String> = config
+            .keyword_rules
+            .iter()
+            .map(|r| r.name.clone())
+            .collect();
+        let default_cache = CachePolicy {
+            enabled: config.semantic_cache.enabled,
+            similarity_threshold: config.semantic_cache.similarity_threshold,
+        };
+        let plain = |decision: &str| Route {
+            model: config.default_model.clone(),
+            decision: decision.into(),
+            reasoning: false,
+            reasoning_member: None,
+            cache: default_cache,
+        };
+        let cache = config
+            .semantic_cache
+            .enabled
+            .then(|| Partitioner::compile(&config.semantic_cache, &config.sidecar.encoder.name));
+        Self {
+            auto_names: vec!["auto".into(), config.auto_model_name().into()],
+            models: config.model_config.keys().cloned().collect(),
+            models_list: super::models_list(config),
+            keywords,
+            engine: Engine::compile(&config.decisions, &rule_names),
+            routes: config
+                .decisions
+                .iter()
+                .map(|d| route(config, d, default_cache))
+                .collect(),
+            default_route: plain("default"),
+            fallback_route: plain("fallback"),
+            sidecar_enabled: config.sidecar.enabled,
+            on_error: config.sidecar.on_error,
+            category_threshold: config.classifier.category_model.threshold,
+            cache,
+            default_cache,
+            max_body_bytes: usize::try_from(config.limits.max_body_bytes).unwrap_or(usize::MAX),
+            max_cached_body_bytes: usize::try_from(config.limits.max_cached_body_bytes)
+                .unwrap_or(usize::MAX),
+            has_meter: filters.iter().any(|f| f == "meter"),
+        }
+    }
+
+    /// The route with what is known; `None` when the category must be asked for.
+    pub(super) fn route(&self, keywords: &[bool], category: Category<'_>) -> Option<&Route> {
+        let category = match category {
+            Category::Unasked if !self.sidecar_enabled => Category::None,
+            other => other,
+        };
+        match self.engine.decide(keywords, category) {
+            Verdict::Decided(index) => self.routes.get(index).or(Some(&self.default_route)),
+            Verdict::NoneHolds => Some(&self.default_route),
+            Verdict::NeedsCategory => None,
+        }
+    }
+
+    /// The route when the category was needed and could not be had.
+    pub(super) fn fallback(&self) -> &Route {
+        &self.fallback_route
+    }
+
+    /// The route of a request whose client named the model.
+    pub(super) fn named(&self, model: &str) -> Option<Route> {
+        self.models.iter().any(|m| m == model).then(|| Route {
+            model: model.into(),
+            decision: state::NONE.into(),
+            reasoning: false,
+            reasoning_member: None,
+            cache: self.default_cache,
+        })
+    }
+
+    /// The category, if the head is sure enough.
+    pub(super) fn category<'s>(&self, scored: Option<&'s crate::sidecar::Scored>) -> Category<'s> {
+        match scored {
+            Some(s) if s.confidence >= self.category_threshold => Category::Is(&s.label),
+            _ => Category::None,
+        }
+    }
+
+    /// The lowest threshold that any route may serve a hit at.
+    pub(super) fn lowest_threshold(&self) -> f32 {
+        self.routes
+            .iter()
+            .filter(|r| r.cache.enabled)
+            .map(|r| r.cache.similarity_threshold)
+            .fold(self.default_cache.similarity_threshold, f32::min)
+    }
+}
+
+fn route(config: &Config, decision: &DecisionConfig, default_cache: CachePolicy) -> Route {
+    let default_ref = ModelRefConfig {
+        model: config.default_model.clone(),
+        ..Default::default()
+    };
+    let chosen = decision.model_refs.first().unwrap_or(&default_ref);
+    let member = reasoning_member(config, chosen);
+    Route {
+        model: chosen.model.clone(),
+        decision: decision.name.clone(),
+        reasoning: chosen.use_reasoning && member.is_some(),
+        reasoning_member: member,
+        cache: cache_policy(decision, default_cache),
+    }
+}
+
+fn cache_policy(decision: &DecisionConfig, default: CachePolicy) -> CachePolicy {
+    let plugin = decision
+        .plugins
+        .iter()
+        .find_map(|p| p.semantic_cache("").ok());
+    match plugin {
+        None => default,
+        Some(SemanticCachePluginConfig {
+            enabled,
+            similarity_threshold,
+        }) => CachePolicy {
+            enabled: default.enabled && enabled,
+            similarity_threshold: similarity_threshold.unwrap_or(default.similarity_threshold),
+        },
+    }
+}
+
+/// How the model is told to reason, or not to; `None` where nothing needs to be said.
+///
+/// Source: chat templates of Qwen3 and DeepSeek (`chat_template_kwargs` of vLLM), `reasoning_effort` of the OpenAI API.
+fn reasoning_member(config: &Config, chosen: &ModelRefConfig) -> Option<(String, String)> {
+    let family = config
+        .model_config
+        .get(&chosen.model)?
+        .reasoning_family
+        .as_ref()?;
+    let family = config.reasoning_families.get(family)?;
+    match family.kind {
+        ReasoningKind::ChatTemplateKwargs => {
+            let kwargs = serde_json::json!({ family.parameter.as_str(): chosen.use_reasoning });
+            Some(("chat_template_kwargs".into(), kwargs.to_string()))
+        }
+        ReasoningKind::ReasoningEffort if chosen.use_reasoning => {
+            let effort = chosen
+                .reasoning_effort
+                .as_deref()
+                .or(config.default_reasoning_effort.as_deref())
+                .unwrap_or("medium");
+            Some((
+                family.parameter.clone(),
+                serde_json::json!(effort).to_string(),
+            ))
+        }
+        ReasoningKind::ReasoningEffort => None,
+    }
+}

@@ -1,0 +1,46 @@
+//! Filter state: what the filters tell each other and the access log, under `wasm.<key>`.
+
+/// Who called (meter → router, log).
+pub const USER: &str = "turnpike.user";
+/// Their tier (meter → router, log).
+pub const TIER: &str = "turnpike.tier";
+/// Which of user and tier came from the gateway rather than from a fallback: `user,tier`, `user`, `tier` or empty
+/// (meter → router).
+pub const IDENTIFIED: &str = "turnpike.identified";
+/// Model that serves (router → meter, log).
+pub const MODEL: &str = "turnpike.model";
+/// Decision that chose it; [`NONE`] when the client named the model (router → meter, log).
+pub const DECISION: &str = "turnpike.decision";
+/// Category of the request, [`NONE`] when none was found or asked for (router → meter, log).
+pub const CATEGORY: &str = "turnpike.category";
+/// `on` or `off` (router → meter, log).
+pub const REASONING: &str = "turnpike.reasoning";
+/// `hit`, `miss` or `skip` (router → meter, log).
+pub const CACHE: &str = "turnpike.cache";
+/// `true` when a system prompt was injected (router → meter, log).
+pub const SYSTEM_PROMPT: &str = "turnpike.system_prompt";
+/// Why a step fell back; absent otherwise (router → meter, log).
+pub const FALLBACK: &str = "turnpike.fallback";
+/// Code of the error reply, absent otherwise (router, meter → log).
+pub const BLOCK: &str = "turnpike.block";
+/// `true` when the client asked for a stream (router → log).
+pub const STREAM: &str = "turnpike.stream";
+/// Present when Turnpike asked for a usage chunk that the client did not ask for (router → meter).
+pub const USAGE_REQUESTED: &str = "turnpike.usage_requested";
+/// Bytes of text in the request (router → meter).
+pub const PROMPT_BYTES: &str = "turnpike.prompt_bytes";
+/// Prompt tokens counted (meter → log).
+pub const PROMPT_TOKENS: &str = "turnpike.prompt_tokens";
+/// Completion tokens counted (meter → log).
+pub const COMPLETION_TOKENS: &str = "turnpike.completion_tokens";
+/// `true` when the tokens were estimated (meter → log).
+pub const ESTIMATED: &str = "turnpike.estimated";
+/// Microseconds that the router computed (router → log).
+pub const TIMING_ROUTER: &str = "turnpike.timing.router_us";
+/// Microseconds that the router waited for the sidecar (router → log).
+pub const TIMING_SIDECAR: &str = "turnpike.timing.sidecar_us";
+
+/// Value of a label or header where there is nothing to name.
+pub const NONE: &str = "none";
+/// Value of the model label of requests that reached no model.
+pub const UNKNOWN: &str = "unknown";

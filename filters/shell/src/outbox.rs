@@ -1,0 +1,96 @@
+//! Answers on their way to the cache.
+//!
+//! A call-out belongs to its stream and dies with it, so streams put their answers here and the root context, which lives
+//! as long as the worker, sends them at its next tick.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use proxy_wasm::hostcalls;
+use turnpike_core::metrics::Metric;
+use turnpike_core::sidecar::{CACHE_ENTRIES_PATH, StoreRequest};
+
+use crate::{Counters, SIDECAR_CLUSTER};
+
+/// Entries that wait for the next tick; further ones are dropped and counted.
+const MAX_WAITING: usize = 256;
+
+/// Calls in flight above which entries wait, so that a slow sidecar does not collect calls without end.
+const MAX_IN_FLIGHT: usize = 32;
+
+/// How long a store may take; nobody waits for it.
+const STORE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The queue of one worker.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    waiting: RefCell<VecDeque<StoreRequest>>,
+    in_flight: Cell<usize>,
+}
+
+impl Outbox {
+    /// Takes an entry; `false` when there is no room.
+    #[must_use]
+    pub fn put(&self, entry: StoreRequest) -> bool {
+        let Ok(mut waiting) = self.waiting.try_borrow_mut() else {
+            return false;
+        };
+        if waiting.len() >= MAX_WAITING {
+            return false;
+        }
+        waiting.push_back(entry);
+        true
+    }
+
+    /// Sends what waits. Call it in the root context.
+    pub fn send(&self, counters: &Counters) {
+        while self.in_flight.get() < MAX_IN_FLIGHT {
+            let next = self
+                .waiting
+                .try_borrow_mut()
+                .ok()
+                .and_then(|mut w| w.pop_front());
+            let Some(entry) = next else { return };
+            if post(&entry) {
+                self.in_flight.set(self.in_flight.get().saturating_add(1));
+            } else {
+                failed(counters, "not_sent");
+            }
+        }
+    }
+
+    /// The sidecar answered a store with `status`, or not at all.
+    pub fn answered(&self, counters: &Counters, status: Option<u16>) {
+        self.in_flight.set(self.in_flight.get().saturating_sub(1));
+        match status {
+            Some(201) => {}
+            Some(_) => failed(counters, "refused"),
+            None => failed(counters, "unreachable"),
+        }
+    }
+}
+
+fn failed(counters: &Counters, reason: &str) {
+    counters.add(Metric::CacheStoreFailures.stat_name(&[reason]), 1);
+}
+
+fn post(entry: &StoreRequest) -> bool {
+    let Ok(body) = serde_json::to_vec(entry) else {
+        return false;
+    };
+    let headers = vec![
+        (":method", "POST"),
+        (":path", CACHE_ENTRIES_PATH),
+        (":authority", "turnpike-sidecar"),
+        ("content-type", "application/json"),
+    ];
+    hostcalls::dispatch_http_call(
+        SIDECAR_CLUSTER,
+        headers,
+        Some(&body),
+        Vec::new(),
+        STORE_TIMEOUT,
+    )
+    .is_ok()
+}
