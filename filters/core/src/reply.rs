@@ -15,6 +15,8 @@ pub enum Fault {
     UnknownModel(String),
     /// No such path.
     UnknownPath(String),
+    /// The path takes other methods.
+    MethodNotAllowed,
     /// The body is larger than `limits.max_body_bytes`.
     TooLarge(usize),
     /// The sidecar is needed and gone, late or overloaded, and `sidecar.on_error` is `block`.
@@ -32,6 +34,7 @@ impl Fault {
         match self {
             Self::BadRequest(_) | Self::RepeatedHeader(_) => 400,
             Self::UnknownModel(_) | Self::UnknownPath(_) => 404,
+            Self::MethodNotAllowed => 405,
             Self::TooLarge(_) => 413,
             Self::SidecarUnavailable | Self::Overloaded => 503,
             Self::Internal(_) => 500,
@@ -46,6 +49,7 @@ impl Fault {
             Self::RepeatedHeader(_) => "repeated_header",
             Self::UnknownModel(_) => "model_not_found",
             Self::UnknownPath(_) => "unknown_url",
+            Self::MethodNotAllowed => "method_not_allowed",
             Self::TooLarge(_) => "request_too_large",
             Self::SidecarUnavailable => "sidecar_unavailable",
             Self::Overloaded => "overloaded",
@@ -69,6 +73,7 @@ impl Fault {
             }
             Self::UnknownModel(model) => format!("The model '{model}' does not exist."),
             Self::UnknownPath(path) => format!("Unknown request URL: {path}."),
+            Self::MethodNotAllowed => "Not allowed with this method.".into(),
             Self::TooLarge(limit) => format!("The request body is larger than {limit} bytes."),
             Self::SidecarUnavailable => {
                 "The classifier that this request needs is not available; try again later.".into()
