@@ -1,1 +1,19 @@
-//! Placeholder.
+//! What the `turnpike` command does, as functions that tests and the harness call too.
+//!
+//! - [`config`]: reads and checks `config.yaml`.
+//! - [`render`]: writes the Envoy bootstrap for it.
+//! - [`docs`]: generates reference pages from the code.
+//!
+//! Policy is not here: what a configuration means is decided in `turnpike-core`.
+
+pub mod config;
+pub mod docs;
+pub mod render;
+
+/// Version and git hash, as `turnpike --version` shows them.
+pub const VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    " (",
+    env!("TURNPIKE_GIT_HASH"),
+    ")"
+);

@@ -1,0 +1,98 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use turnpike::render::{Filters, RenderOptions, SidecarAddress, address};
+use turnpike_core::config::AddressConfig;
+
+/// Checks a Turnpike configuration and renders what Envoy needs from it.
+#[derive(Debug, Parser)]
+#[command(name = "turnpike", version = turnpike::VERSION, after_help = EXAMPLES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXAMPLES: &str = "Examples:
+  turnpike check config.yaml
+  turnpike render envoy config.yaml --output envoy.yaml
+  turnpike render envoy config.yaml --filters none --listener 127.0.0.1:8080
+
+Exit status: 0 = done, 1 = the configuration has mistakes, 2 = a file or the command line cannot be read.";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Check a configuration and report every mistake with the path of its key
+    Check {
+        /// YAML or JSON file
+        config: PathBuf,
+    },
+    /// Write configuration for a proxy
+    #[command(subcommand)]
+    Render(Render),
+    /// Print a reference page, generated from the code
+    #[command(subcommand)]
+    Docs(Docs),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Render {
+    /// A complete Envoy bootstrap (Envoy 1.36 or later)
+    Envoy(Box<RenderEnvoy>),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Docs {
+    /// docs/metrics.md: every metric with its labels
+    Metrics,
+}
+
+/// Arguments of `turnpike render envoy`; an address that is not given is that of the configuration.
+#[derive(Debug, Args)]
+pub(crate) struct RenderEnvoy {
+    /// YAML or JSON file
+    pub(crate) config: PathBuf,
+    /// File to write; standard output when missing
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Turnpike's filters in the chain: `meter,router`, `meter`, `router` or `none`
+    #[arg(long, value_name = "NAMES", default_value = "meter,router")]
+    filters: Filters,
+    /// Folder with turnpike_meter.wasm and turnpike_router.wasm, as Envoy sees it
+    #[arg(long, value_name = "DIR")]
+    wasm_folder: Option<String>,
+    /// Address for clients
+    #[arg(long, value_name = "ADDR:PORT", value_parser = address)]
+    listener: Option<AddressConfig>,
+    /// Address of Envoy's admin interface; keep it on loopback
+    #[arg(long, value_name = "ADDR:PORT", value_parser = address)]
+    admin: Option<AddressConfig>,
+    /// Address that serves GET /metrics
+    #[arg(long, value_name = "ADDR:PORT", value_parser = address)]
+    metrics: Option<AddressConfig>,
+    /// Address of the sidecar
+    #[arg(long, value_name = "unix:PATH|ADDR:PORT")]
+    sidecar: Option<SidecarAddress>,
+    /// File for the JSON access log
+    #[arg(long, value_name = "PATH")]
+    access_log: Option<String>,
+    /// Write JSON instead of YAML
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl RenderEnvoy {
+    /// The part that the renderer reads.
+    pub(crate) fn options(&self) -> RenderOptions {
+        RenderOptions {
+            filters: self.filters,
+            wasm_folder: self.wasm_folder.clone(),
+            listener: self.listener.clone(),
+            admin: self.admin.clone(),
+            metrics: self.metrics.clone(),
+            sidecar: self.sidecar.clone(),
+            access_log: self.access_log.clone(),
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! The `turnpike` command.
+
+mod cli;
+
+use std::fmt;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use turnpike::config::{LoadError, load};
+use turnpike::{docs, render};
+use turnpike_core::Config;
+
+use cli::{Cli, Command, Docs, Render, RenderEnvoy};
+
+/// The configuration has mistakes.
+const INVALID: u8 = 1;
+
+/// A file cannot be read or written; `clap` ends with the same status when the command line is wrong.
+const UNUSABLE: u8 = 2;
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Check { config } => check(&config),
+        Command::Render(Render::Envoy(arguments)) => render_envoy(&arguments),
+        Command::Docs(Docs::Metrics) => print(docs::metrics()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(format_args!("{error:#}"));
+            let invalid = matches!(
+                error.downcast_ref(),
+                Some(LoadError::Syntax { .. } | LoadError::Invalid { .. })
+            );
+            ExitCode::from(if invalid { INVALID } else { UNUSABLE })
+        }
+    }
+}
+
+fn check(path: &Path) -> anyhow::Result<()> {
+    let config = load(path)?;
+    for note in config.notes() {
+        complain(format_args!("note: {note}"));
+    }
+    print(format!("{}: ok ({})\n", path.display(), counts(&config)))
+}
+
+fn render_envoy(arguments: &RenderEnvoy) -> anyhow::Result<()> {
+    let config = load(&arguments.config)?;
+    let bootstrap = render::envoy(&config, &arguments.options());
+    let text = if arguments.json {
+        format!("{bootstrap:#}\n")
+    } else {
+        render::to_yaml(&bootstrap).context("cannot write YAML")?
+    };
+    match &arguments.output {
+        Some(path) => {
+            std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+        }
+        None => print(text),
+    }
+}
+
+fn counts(config: &Config) -> String {
+    let count = |number: usize, what: &str| {
+        let plural = if number == 1 { "" } else { "s" };
+        format!("{number} {what}{plural}")
+    };
+    [
+        count(config.vllm_endpoints.len(), "endpoint"),
+        count(config.model_config.len(), "model"),
+        count(config.decisions.len(), "decision"),
+    ]
+    .join(", ")
+}
+
+/// Writes to standard output; a reader that has gone (`| head`) is no mistake.
+fn print(text: String) -> anyhow::Result<()> {
+    match std::io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write to standard output")
+        }
+        _ => Ok(()),
+    }
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "a command line tool speaks on standard error"
+)]
+fn complain(line: fmt::Arguments<'_>) {
+    eprintln!("{line}");
+}

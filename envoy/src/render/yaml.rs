@@ -1,0 +1,73 @@
+//! JSON values as YAML that people read: `@type` and `name` first, then the rest by name.
+
+use serde::ser::{Serialize, SerializeMap as _, SerializeSeq as _, Serializer};
+use serde_json::Value;
+
+use crate::VERSION;
+
+/// Keys that tell what an object is.
+const FIRST: [&str; 3] = ["@type", "name", "stat_prefix"];
+
+/// A bootstrap as a YAML file that says where it comes from.
+///
+/// # Errors
+/// When the YAML writer refuses a value.
+pub fn to_yaml(document: &Value) -> Result<String, serde_saphyr::ser::Error> {
+    let options = serde_saphyr::ser_options! {
+        prefer_block_scalars: false,
+    };
+    let body = serde_saphyr::to_string_with_options(&Ordered(document), options)?;
+    Ok(format!(
+        "# Rendered by turnpike {VERSION}; change config.yaml and render again.\n{body}"
+    ))
+}
+
+struct Ordered<'a>(&'a Value);
+
+impl Serialize for Ordered<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Object(map) => {
+                let mut out = serializer.serialize_map(Some(map.len()))?;
+                let first = FIRST.iter().filter_map(|key| map.get_key_value(*key));
+                let rest = map.iter().filter(|(key, _)| !FIRST.contains(&key.as_str()));
+                for (key, value) in first.chain(rest) {
+                    out.serialize_entry(key, &Ordered(value))?;
+                }
+                out.end()
+            }
+            Value::Array(list) => {
+                let mut out = serializer.serialize_seq(Some(list.len()))?;
+                for value in list {
+                    out.serialize_element(&Ordered(value))?;
+                }
+                out.end()
+            }
+            scalar => scalar.serialize(serializer),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_looks_like_another_type_stays_a_string() {
+        let document = json!({
+            "@type": "t", "name": "yes", "a": ["1", "1s", "null", "~", "", "0x1f", "1e3", "a: b", "#c", "%D%", "- x", "no\nyes", "🙂", "12:30"],
+            "b": {"c": [], "d": {}, "e": null, "f": 1.5, "g": true},
+        });
+        let yaml = to_yaml(&document).unwrap();
+        assert_eq!(crate::config::parse(&yaml).unwrap(), document);
+    }
+
+    #[test]
+    fn the_kind_and_name_of_an_object_stand_first() {
+        let yaml = to_yaml(&json!({"a": 1, "name": "http", "@type": "t"})).unwrap();
+        let lines: Vec<&str> = yaml.lines().skip(1).collect();
+        assert_eq!(lines, ["\"@type\": t", "name: http", "a: 1"]);
+    }
+}
