@@ -16,13 +16,12 @@ toolchain="$(cat "$CACHE/toolchain" 2>/dev/null)" || die "no compiler for $TARGE
 unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
 # Paths of the builder's machine have no place in a module (panic messages would carry them).
 flags="--remap-path-prefix=$ROOT= --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo"
-target_dir="${CARGO_TARGET_DIR:-$ROOT/target}"
+target_dir="${CARGO_TARGET_DIR:-$ROOT/target}/wasm-$toolchain"
 cargo=(cargo)
 build_std=()
 
 # Rust's own wasi-libc is part of rustup's target; Debian's is older and lacks some symbols that std refers to.
 use_debian() {
-    target_dir="$target_dir/debian"
     cargo=(env RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 /usr/bin/cargo)
     flags+=" -C linker=wasm-ld -C link-self-contained=no -L native=/usr/lib/wasm32-wasi"
     local stubs="$target_dir/wasi-stubs.o"
@@ -33,15 +32,17 @@ use_debian() {
     build_std=(-Z "build-std=std,panic_abort")
 }
 
-# build PACKAGE EXTRA_FLAGS LIMIT
+# build PACKAGE EXTRA_FLAGS LIMIT. A folder per package: cargo would throw one's dependencies away for the other's flags.
 build() {
-    local package="$1" module="${1//-/_}.wasm" limit="$3" start="$SECONDS" size
+    local package="$1" module="${1//-/_}.wasm" limit="$3" start="$SECONDS" folder="$target_dir/$1" built size
+    say "building $package with $toolchain …"
     CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS="$flags $2" "${cargo[@]}" build --quiet --locked "${build_std[@]}" \
-        --package "$package" --profile wasm --target "$TARGET" --target-dir "$target_dir"
+        --package "$package" --profile wasm --target "$TARGET" --target-dir "$folder"
     mkdir -p "$DIST"
-    cmp -s "$target_dir/$TARGET/wasm/$module" "$DIST/$module" || cp "$target_dir/$TARGET/wasm/$module" "$DIST/$module"
+    built="$folder/$TARGET/wasm/$module"
+    cmp -s "$built" "$DIST/$module" || cp "$built" "$DIST/$module"
     size="$(stat -c %s "$DIST/$module")"
-    say "dist/$module: $size bytes (limit $limit), built with $toolchain in $((SECONDS - start)) s"
+    say "dist/$module: $size bytes (limit $limit), $((SECONDS - start)) s"
     [[ "$size" -lt "$limit" ]] || die "$module has grown over its limit of $limit bytes" \
         "Find what made it grow (cargo tree -p $package, cargo bloat) or discuss the limit in docs/adr."
 }
