@@ -1,0 +1,111 @@
+//! `turnpike-sidecar`: see [`turnpike_sidecar`].
+
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+use turnpike_sidecar::cli::{Arguments, LogFormat};
+use turnpike_sidecar::server::{self, Listeners};
+use turnpike_sidecar::service::{Engine, Service};
+use turnpike_sidecar::settings::Settings;
+
+/// Exit status for a configuration that is wrong.
+const BAD_CONFIG: u8 = 2;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let settings = match Settings::read(&arguments) {
+        Ok(settings) => settings,
+        Err(errors) => {
+            say(&errors.to_string());
+            return ExitCode::from(BAD_CONFIG);
+        }
+    };
+    if arguments.check {
+        return ExitCode::SUCCESS;
+    }
+    start_log(arguments.log_format);
+    match start(&settings) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("turnpike-sidecar: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// For people, also when the log is off.
+fn say(text: &str) {
+    // Without a place to write to, the exit status has to do.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+fn start_log(format: LogFormat) {
+    let filter =
+        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,ort=warn"));
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().init(),
+    }
+}
+
+fn start(settings: &Settings) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Runtime::new().context("tokio runtime")?;
+    let result = runtime.block_on(serve(settings));
+    // Not to wait for a model that is still being fetched or loaded.
+    runtime.shutdown_background();
+    result
+}
+
+async fn serve(settings: &Settings) -> anyhow::Result<()> {
+    let listeners = Listeners::bind(settings.listen, settings.unix_socket.as_deref()).await?;
+    tracing::info!(
+        version = turnpike_sidecar::VERSION,
+        git_hash = turnpike_sidecar::GIT_HASH,
+        listen = %listeners.local_addr()?,
+        unix_socket = ?settings.unix_socket,
+        "listening"
+    );
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
+    let service = Arc::new(Service::new(&settings.config));
+    let mut loading = tokio::task::spawn(load(settings.clone(), Arc::clone(&service)));
+    let mut failure = None;
+    let stop = async {
+        let loaded = tokio::select! {
+            _ = terminate.recv() => return,
+            _ = interrupt.recv() => return,
+            loaded = &mut loading => loaded,
+        };
+        if let Err(error) = loaded.context("loading").and_then(|loaded| loaded) {
+            failure = Some(error);
+            return;
+        }
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    server::run(listeners, service, stop).await?;
+    failure.map_or(Ok(()), Err)
+}
+
+/// Loads the model beside the sockets, which say "not ready" until then.
+async fn load(settings: Settings, service: Arc<Service>) -> anyhow::Result<()> {
+    let metrics = Arc::clone(&service.metrics);
+    let name = settings.config.sidecar.encoder.name.clone();
+    let source = settings.encoder.clone();
+    let engine = tokio::task::spawn_blocking(move || Engine::load(&settings, metrics)).await??;
+    let dimensions = engine.dimensions();
+    service.set_ready(engine);
+    let seconds = service.metrics.startup_seconds.get();
+    tracing::info!(encoder = name, ?source, dimensions, seconds, "ready");
+    Ok(())
+}

@@ -1,0 +1,154 @@
+//! `/v1/analyze`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use turnpike_core::reply::Fault;
+use turnpike_core::sidecar::{
+    AnalyzeRequest, AnalyzeResponse, AnalyzeTiming, CacheAnswer, CacheLookup, Head,
+};
+
+use super::{Ready, Service};
+use crate::cache::{Found, Partition};
+use crate::encoder::Embedding;
+use crate::metrics::{Lookup, Stage};
+
+/// A checked [`CacheLookup`].
+struct Query {
+    partition: Partition,
+    threshold: f32,
+}
+
+impl Query {
+    fn new(lookup: &CacheLookup) -> Result<Self, Fault> {
+        let threshold = lookup.similarity_threshold;
+        if !(0.0..=1.0).contains(&threshold) {
+            return Err(Fault::BadRequest(format!(
+                "cache.similarity_threshold: must be between 0 and 1, got {threshold}"
+            )));
+        }
+        let partition = Partition::parse(&lookup.partition)
+            .map_err(|e| Fault::BadRequest(format!("cache.partition: {e}")))?;
+        Ok(Self {
+            partition,
+            threshold,
+        })
+    }
+}
+
+impl Service {
+    /// Answers an analysis. A text of nothing but spaces has no category and is never a hit.
+    ///
+    /// # Errors
+    /// [`Fault::BadRequest`] for a partition or threshold out of range, [`Fault::Overloaded`] when there is no model, place or
+    /// time, [`Fault::Internal`] when the model fails.
+    pub async fn analyze(&self, request: AnalyzeRequest) -> Result<AnalyzeResponse, Fault> {
+        let deadline = Instant::now() + self.timeout;
+        let query = request.cache.as_ref().map(Query::new).transpose()?;
+        let ready = self.ready()?;
+        let mut response = AnalyzeResponse::default();
+        if request.text.trim().is_empty() {
+            response.cache = query.map(|_| CacheAnswer::Miss);
+            return Ok(response);
+        }
+        if let Some(query) = &query {
+            let found = self.exact(ready, query, &request.text, &mut response.timing);
+            if let Some(found) = found {
+                response.cache = Some(CacheAnswer::Hit(found.into()));
+                return Ok(response);
+            }
+        }
+        let searches = query.is_some() && self.cache.is_some();
+        let wants_category =
+            request.heads.contains(&Head::Category) && !ready.engine.categories().is_empty();
+        if searches || wants_category {
+            let query = query.as_ref().filter(|_| searches);
+            let timing = &mut response.timing;
+            let (embedding, truncated) = self
+                .embedding(ready, &request.text, query, deadline, timing)
+                .await?;
+            if wants_category {
+                response.category = ready.engine.categories().best(&embedding);
+            }
+            if let Some(query) = query.filter(|_| !truncated) {
+                let found = self.nearest(ready, query, embedding, timing).await?;
+                response.cache = found.map(|found| CacheAnswer::Hit(found.into()));
+            }
+        }
+        if query.is_some() && response.cache.is_none() {
+            self.metrics.lookup(Lookup::Miss);
+            response.cache = Some(CacheAnswer::Miss);
+        }
+        Ok(response)
+    }
+
+    fn exact(
+        &self,
+        ready: &Ready,
+        query: &Query,
+        text: &str,
+        timing: &mut AnalyzeTiming,
+    ) -> Option<Found> {
+        let started_at = std::time::Instant::now();
+        let found = ready.cache.exact(&query.partition, text, started_at);
+        timing.cache_us += micros(started_at.elapsed());
+        if found.is_some() {
+            self.metrics.observe(Stage::Cache, started_at.elapsed());
+            self.metrics.lookup(Lookup::Exact);
+        }
+        found
+    }
+
+    /// The vector of a text, and whether its end was not read; remembered for the store that may follow a lookup.
+    async fn embedding(
+        &self,
+        ready: &Ready,
+        text: &str,
+        query: Option<&Query>,
+        deadline: Instant,
+        timing: &mut AnalyzeTiming,
+    ) -> Result<(Embedding, bool), Fault> {
+        let analyzed = ready
+            .engine
+            .analyze(text, deadline)
+            .await
+            .map_err(|e| self.inference_fault(&e))?;
+        timing.tokenization_us = micros(analyzed.tokenization_duration);
+        timing.queue_us = micros(analyzed.queue_duration);
+        timing.inference_us = micros(analyzed.inference_duration);
+        if let Some(query) = query {
+            let vector = Some(analyzed.embedding.clone()).filter(|_| !analyzed.truncated);
+            ready.recent.remember(&query.partition, text, vector);
+        }
+        Ok((analyzed.embedding, analyzed.truncated))
+    }
+
+    /// The scan takes milliseconds in a partition of ten thousand entries: not on a thread that serves sockets.
+    async fn nearest(
+        &self,
+        ready: &Ready,
+        query: &Query,
+        embedding: Embedding,
+        timing: &mut AnalyzeTiming,
+    ) -> Result<Option<Found>, Fault> {
+        let started_at = std::time::Instant::now();
+        let cache = Arc::clone(&ready.cache);
+        let (partition, threshold) = (query.partition.clone(), query.threshold);
+        let found = tokio::task::spawn_blocking(move || {
+            cache.nearest(&partition, &embedding, threshold, started_at)
+        })
+        .await
+        .map_err(|_| Fault::Internal("the cache lookup panicked"))?;
+        timing.cache_us += micros(started_at.elapsed());
+        self.metrics.observe(Stage::Cache, started_at.elapsed());
+        if found.is_some() {
+            self.metrics.lookup(Lookup::Semantic);
+        }
+        Ok(found)
+    }
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,94 @@
+//! `/v1/cache/entries`: storing and clearing, and the memory of recent vectors that spares a store its forward.
+
+use std::num::NonZeroUsize;
+use std::sync::{Mutex, PoisonError};
+
+use lru::LruCache;
+use tokio::time::Instant;
+use turnpike_core::reply::Fault;
+use turnpike_core::sidecar::StoreRequest;
+
+use super::{STORE_TIMEOUT, Service};
+use crate::cache::{EntryKey, Partition};
+use crate::encoder::Embedding;
+
+/// Vectors remembered between a lookup that missed and the store that follows; one too old is computed again. 1024 of 384
+/// components are 1.5 MiB.
+const MAX_RECENT_VECTORS: NonZeroUsize = match NonZeroUsize::new(1024) {
+    Some(vectors) => vectors,
+    None => NonZeroUsize::MIN,
+};
+
+/// Vectors of recent lookups. `None` stands for a text that is too long to have one.
+#[derive(Debug)]
+pub(super) struct RecentVectors(Mutex<LruCache<EntryKey, Option<Embedding>>>);
+
+impl Default for RecentVectors {
+    fn default() -> Self {
+        Self(Mutex::new(LruCache::new(MAX_RECENT_VECTORS)))
+    }
+}
+
+impl RecentVectors {
+    pub(super) fn remember(&self, partition: &Partition, text: &str, vector: Option<Embedding>) {
+        let key = EntryKey::of(partition, text);
+        let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.put(key, vector);
+    }
+
+    fn take(&self, partition: &Partition, text: &str) -> Option<Option<Embedding>> {
+        let key = EntryKey::of(partition, text);
+        let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.pop(&key)
+    }
+}
+
+impl Service {
+    /// Stores an answer and says whether it did: not when the cache is off, nor for a text of nothing but spaces.
+    ///
+    /// # Errors
+    /// [`Fault::BadRequest`] for a bad partition, [`Fault::TooLarge`] above `limits.max_cached_body_bytes`,
+    /// [`Fault::Overloaded`] when there is no model, place or time, [`Fault::Internal`] when the model fails.
+    pub async fn store(&self, request: StoreRequest) -> Result<bool, Fault> {
+        let partition = Partition::parse(&request.partition)
+            .map_err(|e| Fault::BadRequest(format!("partition: {e}")))?;
+        if request.body.len() > self.max_cached_body_bytes {
+            return Err(Fault::TooLarge(self.max_cached_body_bytes));
+        }
+        let ready = self.ready()?;
+        if self.cache.is_none() || request.text.trim().is_empty() {
+            return Ok(false);
+        }
+        let vector = match ready.recent.take(&partition, &request.text) {
+            Some(vector) => vector,
+            None => {
+                let deadline = Instant::now() + STORE_TIMEOUT;
+                let analyzed = ready.engine.analyze(&request.text, deadline).await;
+                let analyzed = analyzed.map_err(|e| self.inference_fault(&e))?;
+                Some(analyzed.embedding).filter(|_| !analyzed.truncated)
+            }
+        };
+        let text = request.text.clone();
+        let now = std::time::Instant::now();
+        let cache = &ready.cache;
+        cache.store(partition, &text, vector.as_ref(), request.into(), now);
+        self.metrics.cache_stored.inc();
+        self.count_entries(cache.len());
+        Ok(true)
+    }
+
+    /// Removes every stored answer and says how many there were.
+    ///
+    /// # Errors
+    /// [`Fault::Overloaded`] until the model is loaded.
+    pub fn clear(&self) -> Result<usize, Fault> {
+        let removed = self.ready()?.cache.clear();
+        self.count_entries(0);
+        Ok(removed)
+    }
+
+    fn count_entries(&self, entries: usize) {
+        let entries = i64::try_from(entries).unwrap_or(i64::MAX);
+        self.metrics.cache_entries.set(entries);
+    }
+}

@@ -1,0 +1,174 @@
+//! What a sidecar needs to know, from `config.yaml` and the command line; and how that file is read.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use turnpike_core::Config;
+use turnpike_core::config::{ConfigError, ConfigErrors};
+
+use crate::cli::Arguments;
+
+/// Where the model comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EncoderSource {
+    /// A local folder.
+    Folder(PathBuf),
+    /// A Hugging Face repository.
+    Repository(String),
+}
+
+/// Everything that [`crate::server`] and [`crate::service`] are built from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// The whole configuration.
+    pub config: Config,
+    /// Unix socket to listen on.
+    pub unix_socket: Option<PathBuf>,
+    /// TCP address to listen on.
+    pub listen: SocketAddr,
+    /// Where the model comes from; `None` when neither file nor command line says.
+    pub encoder: Option<EncoderSource>,
+    /// `libonnxruntime.so`.
+    pub onnxruntime: Option<PathBuf>,
+}
+
+impl Settings {
+    /// Reads the file that `arguments` name; what stands on the command line wins.
+    ///
+    /// # Errors
+    /// All mistakes of the file, each with the path of its key.
+    pub fn read(arguments: &Arguments) -> Result<Self, ConfigErrors> {
+        let path = &arguments.config;
+        let text = std::fs::read_to_string(path)
+            .map_err(|e| one(path.display().to_string(), e.to_string()))?;
+        Self::new(config_from_yaml(&text)?, arguments)
+    }
+
+    fn new(config: Config, arguments: &Arguments) -> Result<Self, ConfigErrors> {
+        let sidecar = &config.sidecar;
+        let listen = match arguments.listen {
+            Some(listen) => listen,
+            None => SocketAddr::new(
+                sidecar.tcp.address.parse().map_err(|_| {
+                    let message = format!("must be an IP address, got `{}`", sidecar.tcp.address);
+                    one("sidecar.tcp.address", message)
+                })?,
+                sidecar.tcp.port,
+            ),
+        };
+        let written = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+        let folder = arguments
+            .encoder_path
+            .clone()
+            .or_else(|| written(&sidecar.encoder.path).map(PathBuf::from));
+        Ok(Self {
+            unix_socket: arguments
+                .unix_socket
+                .clone()
+                .or_else(|| written(&sidecar.unix_socket).map(PathBuf::from))
+                .filter(|path| path != Path::new("")),
+            listen,
+            encoder: folder
+                .map(EncoderSource::Folder)
+                .or_else(|| written(&sidecar.encoder.repository).map(EncoderSource::Repository)),
+            onnxruntime: arguments.onnxruntime.clone(),
+            config,
+        })
+    }
+
+    /// How long an analysis may take.
+    #[must_use]
+    pub fn timeout(&self) -> Duration {
+        Duration::from_millis(self.config.sidecar.timeout_ms.into())
+    }
+}
+
+/// Reads and checks a configuration. Duplicate keys and a second document are mistakes.
+///
+/// # Errors
+/// All mistakes, each with the path of its key.
+pub fn config_from_yaml(yaml: &str) -> Result<Config, ConfigErrors> {
+    let document: serde_json::Value =
+        serde_saphyr::from_str(yaml).map_err(|e| one("", e.to_string()))?;
+    let config = Config::from_value(document)?;
+    let errors = config.validate();
+    if errors.is_empty() {
+        Ok(config)
+    } else {
+        Err(ConfigErrors(errors))
+    }
+}
+
+fn one(path: impl Into<String>, message: impl Into<String>) -> ConfigErrors {
+    ConfigErrors(vec![ConfigError::new(path, message)])
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    const EXAMPLE: &str = include_str!("../../envoy/config.yaml");
+
+    fn arguments(line: &str) -> Arguments {
+        Arguments::try_parse_from(line.split_whitespace()).unwrap()
+    }
+
+    #[test]
+    fn the_example_configuration_gives_settings() {
+        let config = config_from_yaml(EXAMPLE).unwrap();
+        let settings = Settings::new(config, &arguments("sidecar --config x")).unwrap();
+        assert_eq!(settings.listen, "127.0.0.1:9191".parse().unwrap());
+        assert_eq!(
+            settings.unix_socket,
+            Some("/run/turnpike/sidecar.sock".into())
+        );
+        assert_eq!(
+            settings.encoder,
+            Some(EncoderSource::Folder(
+                ".cache/models/all-MiniLM-L6-v2".into()
+            ))
+        );
+    }
+
+    #[test]
+    fn the_command_line_wins() {
+        let config = config_from_yaml(EXAMPLE).unwrap();
+        let line = "sidecar --config x --unix-socket /tmp/s --listen 127.0.0.1:0 --encoder-path /m";
+        let settings = Settings::new(config, &arguments(line)).unwrap();
+        assert_eq!(settings.listen, "127.0.0.1:0".parse().unwrap());
+        assert_eq!(settings.unix_socket, Some("/tmp/s".into()));
+        assert_eq!(settings.encoder, Some(EncoderSource::Folder("/m".into())));
+    }
+
+    #[test]
+    fn duplicate_keys_are_refused() {
+        let error = config_from_yaml("sidecar:\n  timeout_ms: 1\n  timeout_ms: 2\n").unwrap_err();
+        assert!(error.to_string().contains("timeout_ms"), "{error}");
+    }
+
+    #[test]
+    fn every_mistake_is_named_by_its_key() {
+        let error =
+            config_from_yaml("sidecar:\n  timeout_ms: x\n  encoder: {pth: y}\n").unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("sidecar.timeout_ms: "), "{text}");
+        assert!(
+            text.contains("sidecar.encoder.pth: unknown field"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_host_name_as_address_is_refused_by_key() {
+        let mut config = config_from_yaml(EXAMPLE).unwrap();
+        config.sidecar.tcp.address = "localhost".into();
+        let error = Settings::new(config, &arguments("sidecar --config x")).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "sidecar.tcp.address: must be an IP address, got `localhost`"
+        );
+    }
+}
