@@ -119,10 +119,10 @@ fn only_https_endpoints_speak_tls() {
     let members = &cluster["load_assignment"]["endpoints"][0]["lb_endpoints"];
     assert_eq!(members[0].get("metadata"), None);
     let tls = &members[1]["metadata"]["filter_metadata"]["envoy.transport_socket_match"]["tls"];
-    assert_eq!(tls, true);
+    assert_eq!(tls, "api.example");
     assert_eq!(
         cluster["transport_socket_matches"][0]["match"],
-        json!({"tls": true})
+        json!({"tls": "api.example"})
     );
     let plain = first_cluster(&served_by(
         &json!([{"name": "a", "address": "127.0.0.1", "port": 1}]),

@@ -91,8 +91,9 @@ fn cluster(model: &str, stat_name: &str, endpoints: &[&VllmEndpointConfig]) -> V
         if let Some(check) = health_check(endpoints) {
             fields.insert("health_checks".into(), json!([check]));
         }
-        if endpoints.iter().any(|e| e.protocol == Protocol::Https) {
-            fields.insert("transport_socket_matches".into(), json!([tls()]));
+        let transports = transports(endpoints);
+        if !transports.is_empty() {
+            fields.insert("transport_socket_matches".into(), transports.into());
         }
         if discovery(endpoints) == "STRICT_DNS" {
             fields.insert("dns_lookup_family".into(), "V4_PREFERRED".into());
@@ -132,7 +133,7 @@ fn member(endpoint: &VllmEndpointConfig) -> Value {
         "load_balancing_weight": endpoint.weight,
     });
     if let (Protocol::Https, Value::Object(fields)) = (endpoint.protocol, &mut member) {
-        let metadata = json!({"filter_metadata": {TRANSPORT_MATCH: {"tls": true}}});
+        let metadata = json!({"filter_metadata": {TRANSPORT_MATCH: {"tls": endpoint.address}}});
         fields.insert("metadata".into(), metadata);
     }
     member
@@ -156,21 +157,33 @@ fn health_check(endpoints: &[&VllmEndpointConfig]) -> Option<Value> {
     }))
 }
 
-/// TLS whose certificate must name the endpoint and come from an authority of the system.
-fn tls() -> Value {
+/// A transport for each address behind TLS, picked by [`TRANSPORT_MATCH`].
+fn transports(endpoints: &[&VllmEndpointConfig]) -> Vec<Value> {
+    let addresses: BTreeSet<&str> = endpoints
+        .iter()
+        .filter(|e| e.protocol == Protocol::Https)
+        .map(|e| e.address.as_str())
+        .collect();
+    addresses.into_iter().map(tls).collect()
+}
+
+/// TLS whose certificate must name `address` and come from an authority of the system.
+fn tls(address: &str) -> Value {
+    let is_name = address.parse::<IpAddr>().is_err();
+    let kind = if is_name { "DNS" } else { "IP_ADDRESS" };
+    let mut context = json!({
+        "@type": type_url("envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"),
+        "common_tls_context": {"validation_context": {
+            "trusted_ca": {"filename": TRUSTED_AUTHORITIES},
+            "match_typed_subject_alt_names": [{"san_type": kind, "matcher": {"exact": address}}],
+        }},
+    });
+    if let (true, Value::Object(fields)) = (is_name, &mut context) {
+        fields.insert("sni".into(), address.into());
+    }
     json!({
-        "name": "tls",
-        "match": {"tls": true},
-        "transport_socket": {
-            "name": "envoy.transport_sockets.tls",
-            "typed_config": {
-                "@type": type_url("envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext"),
-                "auto_host_sni": true,
-                "auto_sni_san_validation": true,
-                "common_tls_context": {"validation_context": {
-                    "trusted_ca": {"filename": TRUSTED_AUTHORITIES},
-                }},
-            },
-        },
+        "name": format!("tls/{address}"),
+        "match": {"tls": address},
+        "transport_socket": {"name": "envoy.transport_sockets.tls", "typed_config": context},
     })
 }
