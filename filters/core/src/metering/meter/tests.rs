@@ -1,1 +1,392 @@
+use super::*;
+use crate::host::memory::MemoryHost;
 
+const CHAT: &str = "/v1/chat/completions";
+const ANSWER: &str = r#"{"choices":[{"message":{"content":"hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":5}}"#;
+
+fn config(maas: &str) -> Config {
+    let yaml = format!(
+        "{{vllm_endpoints: [{{name: l, address: a, port: 1}}], model_config: {{qwen3: {{}}}}, default_model: qwen3{maas}}}"
+    );
+    Config::from_value(serde_saphyr::from_str(&yaml).unwrap()).unwrap()
+}
+
+fn maas() -> Meter {
+    Meter::compile(
+        &config(", maas_integration: {enabled: true}"),
+        &["meter".into(), "router".into()],
+    )
+}
+
+fn alone(maas: &str) -> Meter {
+    Meter::compile(&config(maas), &["meter".into()])
+}
+
+fn request(host: &mut MemoryHost, meter: &Meter) -> MeterStream {
+    let mut stream = MeterStream::default();
+    stream.on_request_headers(meter, host, false);
+    stream.on_request_body(meter, host);
+    stream
+}
+
+fn respond(
+    stream: &mut MeterStream,
+    meter: &Meter,
+    host: &mut MemoryHost,
+    chunks: &[&str],
+) -> String {
+    stream.on_response_headers(meter, host);
+    let mut sent = String::new();
+    for (i, chunk) in chunks.iter().enumerate() {
+        host.chunk = chunk.as_bytes().into();
+        stream.on_response_body(host, chunk.len(), i + 1 == chunks.len());
+        sent.push_str(std::str::from_utf8(&host.chunk).unwrap());
+    }
+    sent
+}
+
+fn alice(body: &str) -> MemoryHost {
+    let headers = [
+        ("x-auth-request-user", "alice"),
+        ("x-auth-request-tier", "gold"),
+    ];
+    MemoryHost::post(CHAT, &headers, body)
+}
+
+/// What a router would have published.
+fn routed(host: &mut MemoryHost) {
+    for (key, value) in [
+        ("model", "qwen3"),
+        ("decision", "math"),
+        ("category", "math"),
+        ("reasoning", "on"),
+        ("cache", "miss"),
+    ] {
+        host.state.insert(format!("turnpike.{key}"), value.into());
+    }
+}
+
+#[test]
+fn a_request_is_counted_once_with_all_its_labels() {
+    let meter = maas();
+    let mut host = alice("{}");
+    let mut stream = request(&mut host, &meter);
+    assert_eq!(host.state["turnpike.user"], "alice");
+    assert_eq!(host.state["turnpike.identified"], "user,tier");
+    routed(&mut host);
+    host.respond("200", "application/json");
+    assert_eq!(respond(&mut stream, &meter, &mut host, &[ANSWER]), ANSWER);
+    stream.on_log(&meter, &mut host);
+    stream.on_log(&meter, &mut host);
+    let who = ["alice", "gold", "qwen3"];
+    assert_eq!(
+        host.counter(Metric::Requests, &["alice", "gold", "qwen3", "math"]),
+        1
+    );
+    assert_eq!(
+        host.counter(Metric::Tokens, &["alice", "gold", "qwen3", "prompt"]),
+        3
+    );
+    assert_eq!(
+        host.counter(Metric::Tokens, &["alice", "gold", "qwen3", "completion"]),
+        5
+    );
+    assert_eq!(host.counter(Metric::CacheMisses, &who), 1);
+    assert_eq!(host.counter(Metric::ReasoningRequests, &who), 1);
+    assert_eq!(host.counters.len(), 5, "{:?}", host.counters);
+    assert_eq!(host.state["turnpike.completion_tokens"], "5");
+}
+
+#[test]
+fn facts_become_response_headers() {
+    let meter = maas();
+    let mut host = alice("{}");
+    let mut stream = request(&mut host, &meter);
+    routed(&mut host);
+    host.respond("200", "application/json");
+    respond(&mut stream, &meter, &mut host, &[ANSWER]);
+    for (name, value) in [
+        ("x-vsr-model-selected", "qwen3"),
+        ("x-vsr-decision", "math"),
+        ("x-vsr-category", "math"),
+        ("x-vsr-reasoning-enabled", "on"),
+        ("x-vsr-cache-hit", "false"),
+        ("x-vsr-system-prompt-injected", "false"),
+    ] {
+        assert_eq!(host.response_header(name).as_deref(), Some(value), "{name}");
+    }
+    assert_eq!(host.response_header("x-vsr-fallback"), None);
+}
+
+#[test]
+fn a_cache_hit_costs_no_tokens() {
+    let meter = maas();
+    let mut host = alice("{}");
+    let mut stream = request(&mut host, &meter);
+    routed(&mut host);
+    host.state.insert("turnpike.cache".into(), "hit".into());
+    host.respond("200", "application/json");
+    respond(&mut stream, &meter, &mut host, &[ANSWER]);
+    stream.on_log(&meter, &mut host);
+    assert_eq!(
+        host.counter(Metric::CacheHits, &["alice", "gold", "qwen3"]),
+        1
+    );
+    assert_eq!(
+        host.counter(Metric::Tokens, &["alice", "gold", "qwen3", "prompt"]),
+        0
+    );
+    assert_eq!(
+        host.response_header("x-vsr-cache-hit").as_deref(),
+        Some("true")
+    );
+}
+
+#[test]
+fn a_stream_cut_off_is_charged_what_was_seen() {
+    let meter = maas();
+    let mut host = alice("{}");
+    let mut stream = request(&mut host, &meter);
+    routed(&mut host);
+    host.state
+        .insert("turnpike.prompt_bytes".into(), "9".into());
+    host.respond("200", "text/event-stream");
+    stream.on_response_headers(&meter, &mut host);
+    let chunk = "data: {\"choices\":[{\"delta\":{\"content\":\"twelve chars\"}}]}\n\n";
+    host.chunk = chunk.into();
+    stream.on_response_body(&mut host, chunk.len(), false);
+    stream.on_log(&meter, &mut host);
+    for (metric, kind, tokens) in [
+        (Metric::Tokens, "prompt", 3),
+        (Metric::Tokens, "completion", 3),
+        (Metric::TokensEstimated, "completion", 3),
+    ] {
+        assert_eq!(
+            host.counter(metric, &["alice", "gold", "qwen3", kind]),
+            tokens
+        );
+    }
+    assert_eq!(host.state["turnpike.estimated"], "true");
+}
+
+#[test]
+fn a_client_that_leaves_before_the_response_is_a_request_without_tokens() {
+    let meter = maas();
+    let mut host = alice("{}");
+    let mut stream = request(&mut host, &meter);
+    routed(&mut host);
+    stream.on_log(&meter, &mut host);
+    assert_eq!(
+        host.counter(Metric::Requests, &["alice", "gold", "qwen3", "math"]),
+        1
+    );
+    assert_eq!(
+        host.counter(Metric::Tokens, &["alice", "gold", "qwen3", "prompt"]),
+        0
+    );
+}
+
+#[test]
+fn errors_of_the_server_cost_nothing_but_are_counted() {
+    let meter = maas();
+    let mut host = alice("{}");
+    let mut stream = request(&mut host, &meter);
+    routed(&mut host);
+    host.state
+        .insert("turnpike.prompt_bytes".into(), "900".into());
+    host.respond("503", "application/json");
+    respond(
+        &mut stream,
+        &meter,
+        &mut host,
+        &["{\"error\":{\"message\":\"text\"}}"],
+    );
+    stream.on_log(&meter, &mut host);
+    assert_eq!(
+        host.counter(Metric::Requests, &["alice", "gold", "qwen3", "math"]),
+        1
+    );
+    assert!(!host.counters.keys().any(|k| k.contains("tokens")));
+}
+
+#[test]
+fn spoofed_headers_are_stripped() {
+    let meter = maas();
+    let mut host = alice("{}");
+    for name in ["x-vsr-cache-hit", "x-vsr-anything", "x-selected-model"] {
+        host.request_headers.push(Header {
+            name: name.into(),
+            value: b"forged".to_vec(),
+        });
+    }
+    request(&mut host, &meter);
+    assert!(!host.request_headers.iter().any(|h| h.value == b"forged"));
+    assert_eq!(
+        host.request_header("x-auth-request-user").as_deref(),
+        Some("alice")
+    );
+}
+
+#[test]
+fn a_repeated_identity_header_is_refused() {
+    let meter = maas();
+    let mut host = alice("{}");
+    host.request_headers.push(Header {
+        name: "x-auth-request-user".into(),
+        value: b"bob".to_vec(),
+    });
+    let mut stream = MeterStream::default();
+    assert_eq!(
+        stream.on_request_headers(&meter, &mut host, false),
+        Flow::Pause
+    );
+    let reply = host.reply.take().unwrap();
+    assert_eq!(reply.status, 400);
+    assert!(
+        String::from_utf8(reply.body)
+            .unwrap()
+            .contains("\"repeated_header\"")
+    );
+    assert_eq!(host.counter(Metric::Errors, &["repeated_header"]), 1);
+    assert!(!host.state.contains_key("turnpike.user"));
+}
+
+#[test]
+fn standalone_mode_reads_no_identity_and_counts_by_model() {
+    for maas in ["", ", maas_integration: {enabled: false}"] {
+        let meter = alone(maas);
+        let mut host = alice(r#"{"model":"qwen3","messages":[]}"#);
+        let mut stream = request(&mut host, &meter);
+        host.respond("200", "application/json");
+        respond(&mut stream, &meter, &mut host, &[ANSWER]);
+        stream.on_log(&meter, &mut host);
+        assert_eq!(host.counter(Metric::ModelRequests, &["qwen3"]), 1);
+        assert_eq!(host.counter(Metric::ModelTokens, &["qwen3"]), 8);
+        assert_eq!(host.counter(Metric::ModelPromptTokens, &["qwen3"]), 3);
+        assert_eq!(host.counter(Metric::ModelCompletionTokens, &["qwen3"]), 5);
+        assert_eq!(host.counters.len(), 4);
+        assert_eq!(
+            host.response_header("x-vsr-selected-model").as_deref(),
+            Some("qwen3")
+        );
+        assert!(!host.state.contains_key("turnpike.user"));
+    }
+}
+
+#[test]
+fn alone_the_meter_asks_for_usage_and_takes_its_chunk_out() {
+    let meter = alone("");
+    let mut host =
+        alice(r#"{"model":"qwen3","stream":true,"messages":[{"role":"user","content":"hello"}]}"#);
+    let mut stream = request(&mut host, &meter);
+    let body: serde_json::Value = serde_json::from_slice(&host.request_body).unwrap();
+    assert_eq!(body["stream_options"]["include_usage"], true);
+    assert_eq!(
+        host.request_header("content-length"),
+        Some(host.request_body.len().to_string())
+    );
+    host.respond("200", "text/event-stream");
+    let sent = respond(
+        &mut stream,
+        &meter,
+        &mut host,
+        &[
+            "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n",
+            "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":1}}\n\n",
+            "data: [DONE]\n\n",
+        ],
+    );
+    assert_eq!(
+        sent,
+        "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\ndata: [DONE]\n\n"
+    );
+    stream.on_log(&meter, &mut host);
+    assert_eq!(host.counter(Metric::ModelPromptTokens, &["qwen3"]), 3);
+}
+
+#[test]
+fn a_client_that_asked_for_usage_gets_it() {
+    let meter = alone("");
+    let mut host = alice(
+        r#"{"model":"qwen3","stream":true,"stream_options":{"include_usage":true},"messages":[]}"#,
+    );
+    let before = host.request_body.clone();
+    let mut stream = request(&mut host, &meter);
+    assert_eq!(host.request_body, before);
+    host.respond("200", "text/event-stream");
+    let usage =
+        "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":1}}\n\n";
+    assert_eq!(respond(&mut stream, &meter, &mut host, &[usage]), usage);
+}
+
+#[test]
+fn models_that_nobody_configured_share_a_label() {
+    let meter = alone("");
+    let mut host = alice(r#"{"model":"made-up-by-the-client","messages":[]}"#);
+    let mut stream = request(&mut host, &meter);
+    stream.on_log(&meter, &mut host);
+    assert_eq!(host.counter(Metric::ModelRequests, &["unknown"]), 1);
+}
+
+#[test]
+fn what_is_not_an_llm_request_is_left_alone() {
+    let meter = maas();
+    let mut host = MemoryHost::post("/health", &[], "");
+    let mut stream = MeterStream::default();
+    assert_eq!(
+        stream.on_request_headers(&meter, &mut host, false),
+        Flow::Continue
+    );
+    host.respond("200", "application/json");
+    respond(&mut stream, &meter, &mut host, &[ANSWER]);
+    stream.on_log(&meter, &mut host);
+    assert!(host.counters.is_empty());
+    assert_eq!(host.response_header("x-vsr-cache-hit"), None);
+}
+
+#[test]
+fn switched_off_exports_are_off() {
+    let switched = config(
+        ", maas_integration: {enabled: true, metrics: {export_token_metrics: false, export_cache_metrics: false, export_routing_metrics: false}, headers: {export_routing: false, export_cache: false}}",
+    );
+    let meter = Meter::compile(&switched, &["meter".into(), "router".into()]);
+    let mut host = alice("{}");
+    let mut stream = request(&mut host, &meter);
+    routed(&mut host);
+    host.respond("200", "application/json");
+    respond(&mut stream, &meter, &mut host, &[ANSWER]);
+    stream.on_log(&meter, &mut host);
+    assert!(host.counters.is_empty());
+    assert_eq!(host.response_headers.len(), 2);
+}
+
+#[test]
+fn the_prefix_of_response_headers_is_the_configured_one() {
+    let config = config(", maas_integration: {enabled: true, headers: {prefix: X-Bill-}}");
+    let meter = Meter::compile(&config, &["meter".into(), "router".into()]);
+    let mut host = alice("{}");
+    host.request_headers.push(Header {
+        name: "x-bill-decision".into(),
+        value: b"forged".to_vec(),
+    });
+    let mut stream = request(&mut host, &meter);
+    routed(&mut host);
+    host.respond("200", "application/json");
+    respond(&mut stream, &meter, &mut host, &[ANSWER]);
+    assert_eq!(
+        host.response_header("x-bill-decision").as_deref(),
+        Some("math")
+    );
+    assert_eq!(host.request_header("x-bill-decision"), None);
+}
+
+#[test]
+fn a_body_that_cannot_be_replaced_does_not_go_upstream() {
+    let meter = alone("");
+    let mut host = alice(r#"{"model":"qwen3","stream":true,"messages":[]}"#);
+    host.body_cannot_be_replaced = true;
+    let mut stream = MeterStream::default();
+    stream.on_request_headers(&meter, &mut host, false);
+    assert_eq!(stream.on_request_body(&meter, &mut host), Flow::Pause);
+    assert_eq!(host.reply.unwrap().status, 500);
+}
