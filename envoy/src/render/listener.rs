@@ -18,15 +18,20 @@ const MAX_CONCURRENT_STREAMS: u32 = 100;
 const STREAM_WINDOW_BYTES: u32 = 64 << 10;
 const CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
 
+/// Most that Envoy keeps of an answer for a client that reads slowly; Envoy's own default.
+const MAX_CONNECTION_BUFFER_BYTES: u32 = 1 << 20;
+
 /// The listener.
 ///
-/// The buffer limit is what a filter may hold of a body: one of `limits.max_body_bytes` passes, a larger one gets 413.
+/// A body of `limits.max_body_bytes` passes a filter that holds it, and a larger one gets 413. Two settings make that so: the
+/// buffer limit here lowers Envoy's default for HTTP/1, that of [`routes`] raises it for larger bodies, and for HTTP/2, whose
+/// default is the stream's window. HTTP/2 bodies below [`STREAM_WINDOW_BYTES`] pass whatever the limit.
 pub(super) fn http(config: &Config, options: &RenderOptions) -> Value {
     let address = options.listener.as_ref().unwrap_or(&config.envoy.listener);
     json!({
         "name": "http",
         "address": socket_address(address),
-        "per_connection_buffer_limit_bytes": config.limits.max_body_bytes,
+        "per_connection_buffer_limit_bytes": config.limits.max_body_bytes.min(MAX_CONNECTION_BUFFER_BYTES),
         "filter_chains": [{"filters": [{
             "name": "envoy.filters.network.http_connection_manager",
             "typed_config": connection_manager(config, options),

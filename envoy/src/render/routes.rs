@@ -12,6 +12,7 @@ const SELECTED_MODEL_HEADER: &str = "x-selected-model";
 /// `config.route.v3.RouteConfiguration`.
 ///
 /// Compressed answers cannot be metered, so LLM servers are not told that the client takes them.
+/// The buffer limit is what a filter may hold of a body; it counts where the one of the connection is smaller.
 pub(super) fn config(config: &Config, options: &RenderOptions) -> Value {
     let routes = if options.filters.router {
         let models = config.model_config.keys().map(|model| to_model(model));
@@ -24,6 +25,7 @@ pub(super) fn config(config: &Config, options: &RenderOptions) -> Value {
         "virtual_hosts": [{
             "name": "llm",
             "domains": ["*"],
+            "request_body_buffer_limit": config.limits.max_body_bytes,
             "request_headers_to_remove": ["accept-encoding"],
             "retry_policy": retry_policy(),
             "routes": routes,
