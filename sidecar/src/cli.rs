@@ -17,7 +17,7 @@ pub struct Arguments {
 
     /// Unix socket to listen on [default: sidecar.unix_socket; '' for none]
     #[arg(long, value_name = "PATH")]
-    pub unix_socket: Option<PathBuf>,
+    pub unix_socket: Option<String>,
 
     /// TCP address to listen on, port 0 for any [default: sidecar.tcp]
     #[arg(long, value_name = "ADDRESS:PORT")]

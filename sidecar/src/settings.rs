@@ -1,7 +1,7 @@
 //! What a sidecar needs to know, from `config.yaml` and the command line; and how that file is read.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use turnpike_core::Config;
@@ -58,16 +58,14 @@ impl Settings {
             ),
         };
         let written = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+        let socket = arguments.unix_socket.as_ref();
+        let socket = socket.unwrap_or(&sidecar.unix_socket);
         let folder = arguments
             .encoder_path
             .clone()
             .or_else(|| written(&sidecar.encoder.path).map(PathBuf::from));
         Ok(Self {
-            unix_socket: arguments
-                .unix_socket
-                .clone()
-                .or_else(|| written(&sidecar.unix_socket).map(PathBuf::from))
-                .filter(|path| path != Path::new("")),
+            unix_socket: written(socket).map(PathBuf::from),
             listen,
             encoder: folder
                 .map(EncoderSource::Folder)

@@ -1,0 +1,115 @@
+//! `/v1/analyze`: categories, and what is not run.
+
+use serde_json::{Value, json};
+use turnpike_core::sidecar::{AnalyzeResponse, CacheAnswer};
+
+use crate::harness::{ALICE, Outcome, Sidecar};
+
+const PATH: &str = "/v1/analyze";
+
+async fn category(sidecar: &Sidecar, text: &str) -> Outcome<(String, f32)> {
+    let body = json!({"text": text, "heads": ["category"]});
+    let answer = sidecar.post(PATH, &body).await?;
+    let answer: AnalyzeResponse = serde_json::from_slice(&answer.body)?;
+    let scored = answer.category.ok_or("no category")?;
+    Ok((scored.label, scored.confidence))
+}
+
+#[tokio::test]
+async fn clear_prompts_pass_the_threshold_of_their_category() -> Outcome<()> {
+    let sidecar = Sidecar::start().await?;
+    for (expected, text) in [
+        ("math", "What is the integral of x^2 from 0 to 3?"),
+        ("math", "Integrate x sin x dx"),
+        ("law", "My employer fired me without notice, is that legal?"),
+        ("law", "Is this clause in my lease enforceable?"),
+        (
+            "health",
+            "I have a sore throat and fever, what should I do?",
+        ),
+        ("health", "My knee hurts after running"),
+    ] {
+        let (label, confidence) = category(&sidecar, text).await?;
+        assert!(
+            label == expected && confidence >= 0.6,
+            "{label} {confidence} for {text:?}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn code_and_small_talk_are_no_sure_case_of_another_category() -> Outcome<()> {
+    let sidecar = Sidecar::start().await?;
+    for text in [
+        "Write a Rust function that reverses a linked list",
+        "Fix this: TypeError: undefined is not a function",
+        "My borrow checker complains about a mutable reference",
+        "How do I merge two git branches?",
+        "Hi there!",
+        "thanks, that was great",
+        "Recommend a good science fiction movie",
+        "How do I reset my router to factory settings?",
+        "Translate 'good morning' into Japanese",
+        "Who won the world cup in 2014?",
+    ] {
+        let (label, confidence) = category(&sidecar, text).await?;
+        assert!(
+            label == "other" || confidence < 0.6,
+            "{label} {confidence} for {text:?}"
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn only_what_is_asked_for_is_answered() -> Outcome<()> {
+    let sidecar = Sidecar::start().await?;
+    let answer = sidecar.post(PATH, &json!({"text": "x"})).await?.json()?;
+    assert_eq!(answer["category"], Value::Null);
+    assert_eq!(answer["cache"], Value::Null);
+    assert_eq!(
+        answer["timing"]["inference_us"], 0,
+        "nothing asked, nothing run"
+    );
+    let tokens = sidecar.metric("turnpike_sidecar_tokens_total").await?;
+    assert!(tokens.abs() < f64::EPSILON, "{tokens}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn timing_says_where_the_time_went() -> Outcome<()> {
+    let sidecar = Sidecar::start().await?;
+    let lookup = json!({"partition": ALICE, "similarity_threshold": 0.9});
+    let body = json!({"text": "Where did it go?", "heads": ["category"], "cache": lookup});
+    let answer: AnalyzeResponse = serde_json::from_slice(&sidecar.post(PATH, &body).await?.body)?;
+    assert!(
+        answer.timing.inference_us > 0 && answer.timing.tokenization_us > 0,
+        "{answer:?}"
+    );
+    assert_eq!(answer.cache, Some(CacheAnswer::Miss));
+    for stage in ["queue", "tokenization", "inference", "cache"] {
+        let line = format!("turnpike_sidecar_stage_duration_seconds_count{{stage=\"{stage}\"}}");
+        assert!(sidecar.metric(&line).await? >= 1.0, "{stage}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_text_of_spaces_has_no_category_and_is_never_a_hit() -> Outcome<()> {
+    let sidecar = Sidecar::start().await?;
+    let lookup = json!({"partition": ALICE, "similarity_threshold": 0.0});
+    for text in ["", "  \n"] {
+        let store = json!({"partition": ALICE, "text": text, "model": "m", "body": "{}"});
+        let stored = sidecar.post("/v1/cache/entries", &store).await?;
+        assert_eq!(
+            (stored.status, stored.text()),
+            (200, r#"{"stored":false}"#.into())
+        );
+        let body = json!({"text": text, "heads": ["category"], "cache": lookup});
+        let answer = sidecar.post(PATH, &body).await?.json()?;
+        assert_eq!(answer["cache"], json!({"status": "miss"}));
+        assert_eq!(answer["category"], Value::Null);
+    }
+    Ok(())
+}

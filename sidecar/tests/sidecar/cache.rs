@@ -1,0 +1,187 @@
+//! The cache over HTTP.
+
+use serde_json::json;
+use turnpike_core::sidecar::{AnalyzeResponse, CacheAnswer, CacheHit};
+
+use crate::harness::{ALICE, Answer, BOB, Outcome, Sidecar, config, encoder};
+
+const ENTRIES: &str = "/v1/cache/entries";
+
+/// Escapes, line breaks, other scripts: must come back byte for byte.
+const BODY: &str =
+    "{\"choices\":[{\"message\":{\"content\":\"Hold \\u201creset\\u201d\\n 10 s — 🔁\"}}]} \r\n";
+
+const QUESTION: &str = "How do I reset my router to factory settings?";
+const PARAPHRASE: &str = "How can I reset my router back to factory settings?";
+
+async fn store(sidecar: &Sidecar, partition: &str, text: &str) -> Outcome<Answer> {
+    let body = json!({"partition": partition, "text": text, "model": "qwen3-8b",
+        "decision": "support", "category": "other", "body": BODY});
+    sidecar.post(ENTRIES, &body).await
+}
+
+async fn lookup(
+    sidecar: &Sidecar,
+    partition: &str,
+    text: &str,
+    threshold: f32,
+) -> Outcome<AnalyzeResponse> {
+    let cache = json!({"partition": partition, "similarity_threshold": threshold});
+    let body = json!({"text": text, "heads": ["category"], "cache": cache});
+    let answer = sidecar.post("/v1/analyze", &body).await?;
+    Ok(serde_json::from_slice(&answer.body)?)
+}
+
+fn hit(answer: AnalyzeResponse) -> Outcome<CacheHit> {
+    match answer.cache {
+        Some(CacheAnswer::Hit(hit)) => Ok(hit),
+        other => Err(format!("no hit: {other:?}").into()),
+    }
+}
+
+#[tokio::test]
+async fn the_same_text_is_a_hit_before_any_model_runs() -> Outcome<()> {
+    let sidecar = Sidecar::start().await?;
+    assert_eq!(
+        lookup(&sidecar, ALICE, QUESTION, 0.85).await?.cache,
+        Some(CacheAnswer::Miss)
+    );
+    let stored = store(&sidecar, ALICE, QUESTION).await?;
+    assert_eq!(
+        (stored.status, stored.text()),
+        (201, r#"{"stored":true}"#.into())
+    );
+    let tokens = sidecar.metric("turnpike_sidecar_tokens_total").await?;
+
+    let answer = lookup(&sidecar, ALICE, QUESTION, 1.0).await?;
+    assert_eq!(
+        (answer.timing.inference_us, answer.timing.tokenization_us),
+        (0, 0)
+    );
+    let expected = CacheHit {
+        similarity: 1.0,
+        model: "qwen3-8b".into(),
+        decision: "support".into(),
+        category: "other".into(),
+        age_seconds: 0,
+        body: BODY.into(),
+    };
+    let found = hit(answer)?;
+    assert_eq!(
+        CacheHit {
+            age_seconds: 0,
+            ..found
+        },
+        expected
+    );
+    let after = sidecar.metric("turnpike_sidecar_tokens_total").await?;
+    assert!(
+        (after - tokens).abs() < f64::EPSILON,
+        "a hit cost {} tokens",
+        after - tokens
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_store_after_its_lookup_costs_no_second_forward() -> Outcome<()> {
+    let sidecar = Sidecar::start().await?;
+    lookup(&sidecar, ALICE, QUESTION, 0.85).await?;
+    let before = sidecar.metric("turnpike_sidecar_tokens_total").await?;
+    store(&sidecar, ALICE, QUESTION).await?;
+    let after = sidecar.metric("turnpike_sidecar_tokens_total").await?;
+    assert!((after - before).abs() < f64::EPSILON, "{before} {after}");
+    assert!(hit(lookup(&sidecar, ALICE, PARAPHRASE, 0.85).await?)?.similarity > 0.95);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_paraphrase_is_a_hit_from_its_threshold_on() -> Outcome<()> {
+    let sidecar = Sidecar::start().await?;
+    // Stored without a lookup before: embedded by the store.
+    store(&sidecar, ALICE, QUESTION).await?;
+    let answer = lookup(&sidecar, ALICE, PARAPHRASE, 0.85).await?;
+    assert!(
+        answer.category.is_some(),
+        "one vector serves lookup and category"
+    );
+    let found = hit(answer)?;
+    assert!(
+        (0.95..0.999).contains(&found.similarity),
+        "{}",
+        found.similarity
+    );
+    assert_eq!(found.body, BODY);
+    let strict = lookup(&sidecar, ALICE, PARAPHRASE, 0.999).await?;
+    assert_eq!(strict.cache, Some(CacheAnswer::Miss));
+    let other = lookup(&sidecar, ALICE, "What is the capital of France?", 0.85).await?;
+    assert_eq!(other.cache, Some(CacheAnswer::Miss));
+    Ok(())
+}
+
+#[tokio::test]
+async fn no_partition_is_served_from_another() -> Outcome<()> {
+    let sidecar = Sidecar::start().await?;
+    store(&sidecar, ALICE, QUESTION).await?;
+    for text in [QUESTION, PARAPHRASE] {
+        assert_eq!(
+            lookup(&sidecar, BOB, text, 0.0).await?.cache,
+            Some(CacheAnswer::Miss)
+        );
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn long_texts_that_differ_at_their_end_are_not_the_same() -> Outcome<()> {
+    let sidecar = Sidecar::start().await?;
+    let start = "the quick brown fox ".repeat(100);
+    let (a, b) = (format!("{start} say yes"), format!("{start} say no"));
+    lookup(&sidecar, ALICE, &a, 0.5).await?;
+    store(&sidecar, ALICE, &a).await?;
+    assert_eq!(
+        lookup(&sidecar, ALICE, &b, 0.5).await?.cache,
+        Some(CacheAnswer::Miss)
+    );
+    assert_eq!(hit(lookup(&sidecar, ALICE, &a, 0.5).await?)?.body, BODY);
+    // Neither is a short one that only has the readable start in common.
+    store(&sidecar, ALICE, &start[..1000]).await?;
+    assert_eq!(
+        lookup(&sidecar, ALICE, &b, 0.5).await?.cache,
+        Some(CacheAnswer::Miss)
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn clearing_removes_every_entry() -> Outcome<()> {
+    let sidecar = Sidecar::start().await?;
+    store(&sidecar, ALICE, QUESTION).await?;
+    store(&sidecar, BOB, QUESTION).await?;
+    let cleared = sidecar.send("DELETE", ENTRIES, "").await?;
+    assert_eq!(
+        (cleared.status, cleared.text()),
+        (200, r#"{"removed":2}"#.into())
+    );
+    assert_eq!(
+        lookup(&sidecar, ALICE, QUESTION, 0.0).await?.cache,
+        Some(CacheAnswer::Miss)
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_cache_that_is_off_stores_nothing() -> Outcome<()> {
+    let mut config = config()?;
+    config.semantic_cache.enabled = false;
+    let sidecar = Sidecar::start_with(&config, encoder()?).await?;
+    assert_eq!(
+        store(&sidecar, ALICE, QUESTION).await?.text(),
+        r#"{"stored":false}"#
+    );
+    assert_eq!(
+        lookup(&sidecar, ALICE, QUESTION, 0.0).await?.cache,
+        Some(CacheAnswer::Miss)
+    );
+    Ok(())
+}

@@ -1,0 +1,14 @@
+//! The sidecar from outside: real MiniLM, real sockets.
+//!
+//! The model is looked for in `TURNPIKE_MODEL_DIR` and `ORT_DYLIB_PATH`, else where `make setup` puts it. A fake encoder
+//! stands in only where the model has to wait or fail.
+
+mod analyze;
+mod binary;
+mod cache;
+mod embeddings;
+mod fuzz;
+mod harness;
+mod lifecycle;
+mod overload;
+mod refusals;
