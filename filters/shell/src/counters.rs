@@ -3,8 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use proxy_wasm::hostcalls;
-use proxy_wasm::types::MetricType;
+use crate::abi;
 
 /// Handles of the counters that this worker has used.
 #[derive(Debug, Default)]
@@ -17,11 +16,10 @@ impl Counters {
             return;
         };
         let known = handles.get(&stat_name).copied();
-        let handle =
-            known.or_else(|| hostcalls::define_metric(MetricType::Counter, &stat_name).ok());
+        let handle = known.or_else(|| abi::define_counter(&stat_name).ok());
         let by = i64::try_from(by).unwrap_or(i64::MAX);
         match handle {
-            Some(handle) if hostcalls::increment_metric(handle, by).is_ok() => {
+            Some(handle) if abi::increment(handle, by).is_ok() => {
                 if known.is_none() {
                     handles.insert(stat_name, handle);
                 }

@@ -1,15 +1,18 @@
 //! [`Host`] over proxy-wasm host calls.
 
 use std::rc::Rc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use proxy_wasm::hostcalls;
-use proxy_wasm::types::{BufferType, Bytes, MapType, Status};
 use turnpike_core::host::{Header, Host, HostError, LocalReply};
 use turnpike_core::metrics::Metric;
 use turnpike_core::sidecar::StoreRequest;
 
+use crate::abi::{self, Buffer, Map};
 use crate::{Counters, Outbox, SIDECAR_CLUSTER};
+
+/// Whole buffer, whatever its size.
+const ALL: usize = usize::MAX;
 
 /// How a filter reaches the sidecar.
 #[derive(Debug, Clone)]
@@ -35,101 +38,87 @@ impl WasmHost {
     }
 
     /// The value of a host call, or nothing and a count.
-    fn got<T>(&self, call: &str, result: Result<T, Status>) -> Option<T> {
-        match result {
-            Ok(value) => Some(value),
-            Err(_) => {
-                self.counters.add(Metric::HostErrors.stat_name(&[call]), 1);
-                None
-            }
+    fn got<T, E>(&self, call: &str, result: Result<T, E>) -> Option<T> {
+        if result.is_err() {
+            self.counters.add(Metric::HostErrors.stat_name(&[call]), 1);
         }
+        result.ok()
     }
 
-    fn done(&self, call: &str, result: Result<(), Status>) -> Result<(), HostError> {
+    fn done<E>(&self, call: &str, result: Result<(), E>) -> Result<(), HostError> {
         self.got(call, result).ok_or(HostError)
     }
 
-    fn headers(&self, map: MapType) -> Vec<Header> {
-        self.got("get_headers", hostcalls::get_map_bytes(map))
+    fn headers(&self, map: Map) -> Vec<Header> {
+        self.got("get_headers", abi::headers(map))
             .unwrap_or_default()
-            .into_iter()
-            .map(|(name, value)| Header { name, value })
-            .collect()
     }
 
-    fn buffer(&self, buffer: BufferType, size: usize) -> Bytes {
-        self.got("get_buffer", hostcalls::get_buffer(buffer, 0, size))
-            .flatten()
+    fn buffer(&self, buffer: Buffer, size: usize) -> Vec<u8> {
+        self.got("get_buffer", abi::buffer(buffer, size))
             .unwrap_or_default()
     }
 }
 
 impl Host for WasmHost {
     fn request_headers(&mut self) -> Vec<Header> {
-        self.headers(MapType::HttpRequestHeaders)
+        self.headers(Map::Request)
     }
 
     fn set_request_header(&mut self, name: &str, value: &[u8]) -> Result<(), HostError> {
-        let set = hostcalls::set_map_value_bytes(MapType::HttpRequestHeaders, name, Some(value));
-        self.done("set_header", set)
+        self.done("set_header", abi::set_header(Map::Request, name, value))
     }
 
     fn remove_request_header(&mut self, name: &str) -> Result<(), HostError> {
-        let set = hostcalls::remove_map_value(MapType::HttpRequestHeaders, name);
-        self.done("remove_header", set)
+        self.done("remove_header", abi::remove_header(Map::Request, name))
     }
 
     fn request_body(&mut self) -> Vec<u8> {
-        self.buffer(BufferType::HttpRequestBody, usize::MAX)
+        self.buffer(Buffer::RequestBody, ALL)
     }
 
     fn replace_request_body(&mut self, body: &[u8]) -> Result<(), HostError> {
-        let set = hostcalls::set_buffer(BufferType::HttpRequestBody, 0, usize::MAX, body);
-        self.done("set_buffer", set)
+        self.done(
+            "set_buffer",
+            abi::set_buffer(Buffer::RequestBody, ALL, body),
+        )
     }
 
     fn resume_request(&mut self) {
-        let _ = self.done("resume", hostcalls::resume_http_request());
+        // A request that cannot be resumed ends with the stream's timeout; the counter tells.
+        let _ = self.done("resume", abi::continue_request());
     }
 
     fn response_headers(&mut self) -> Vec<Header> {
-        self.headers(MapType::HttpResponseHeaders)
+        self.headers(Map::Response)
     }
 
     fn set_response_header(&mut self, name: &str, value: &[u8]) {
-        let set = hostcalls::set_map_value_bytes(MapType::HttpResponseHeaders, name, Some(value));
-        let _ = self.done("set_header", set);
+        let _ = self.done("set_header", abi::set_header(Map::Response, name, value));
     }
 
     fn response_chunk(&mut self, size: usize) -> Vec<u8> {
-        self.buffer(BufferType::HttpResponseBody, size)
+        self.buffer(Buffer::ResponseBody, size)
     }
 
     fn replace_response_chunk(&mut self, size: usize, bytes: &[u8]) {
-        let set = hostcalls::set_buffer(BufferType::HttpResponseBody, 0, size, bytes);
-        let _ = self.done("set_buffer", set);
+        let _ = self.done(
+            "set_buffer",
+            abi::set_buffer(Buffer::ResponseBody, size, bytes),
+        );
     }
 
     fn filter_state(&mut self, key: &str) -> Option<Vec<u8>> {
-        self.got("get_property", hostcalls::get_property(vec![key]))
-            .flatten()
+        self.got("get_property", abi::property(key)).flatten()
     }
 
     fn set_filter_state(&mut self, key: &str, value: &[u8]) {
-        let _ = self.done(
-            "set_property",
-            hostcalls::set_property(vec![key], Some(value)),
-        );
+        let _ = self.done("set_property", abi::set_property(key, value));
     }
 
     fn ask_sidecar(&mut self, path: &str, body: &[u8]) -> Result<(), HostError> {
         let timeout = self.sidecar.as_ref().ok_or(HostError)?.timeout;
-        let headers = vec![
-            (":method", "POST"),
-            (":path", path),
-            (":authority", "turnpike-sidecar"),
-            ("content-type", "application/json"),
-        ];
+        let headers = sidecar_headers(path);
         let sent = hostcalls::dispatch_http_call(
             SIDECAR_CLUSTER,
             headers,
@@ -159,7 +148,7 @@ impl Host for WasmHost {
                 .iter()
                 .map(|(name, value)| (*name, value.as_str())),
         );
-        let sent = hostcalls::send_http_response(reply.status.into(), headers, Some(&reply.body));
+        let sent = abi::send_local_response(reply.status, "turnpike", &headers, &reply.body);
         let _ = self.done("send_response", sent);
     }
 
@@ -168,12 +157,18 @@ impl Host for WasmHost {
     }
 
     fn now_us(&mut self) -> u64 {
-        let now = self.got("get_time", hostcalls::get_current_time());
-        let since = now
-            .and_then(|now| now.duration_since(UNIX_EPOCH).ok())
-            .unwrap_or_default();
-        u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+        self.got("get_time", abi::time_ns()).unwrap_or_default() / 1_000
     }
+}
+
+/// Headers of a call to the sidecar.
+pub(crate) fn sidecar_headers(path: &str) -> Vec<(&str, &str)> {
+    vec![
+        (":method", "POST"),
+        (":path", path),
+        (":authority", "turnpike-sidecar"),
+        ("content-type", "application/json"),
+    ]
 }
 
 /// Status and body of the HTTP call that is being answered; no status when there was no answer.
@@ -182,10 +177,12 @@ pub fn call_answer(num_headers: usize, body_size: usize) -> (Option<u16>, Vec<u8
     if num_headers == 0 {
         return (None, Vec::new());
     }
-    let status = hostcalls::get_map_value_bytes(MapType::HttpCallResponseHeaders, ":status")
+    let status = abi::header(Map::CallResponse, ":status")
         .ok()
         .flatten()
         .and_then(|value| std::str::from_utf8(&value).ok()?.parse().ok());
-    let body = hostcalls::get_buffer(BufferType::HttpCallResponseBody, 0, body_size);
-    (status, body.ok().flatten().unwrap_or_default())
+    (
+        status,
+        abi::buffer(Buffer::CallResponseBody, body_size).unwrap_or_default(),
+    )
 }

@@ -1,15 +1,18 @@
 //! The proxy-wasm side of [`turnpike_core::host::Host`], shared by both filters.
 //!
-//! Host calls go through `proxy_wasm::hostcalls`, whose functions return a `Result`; the SDK's trait methods unwrap.
-//! A call that fails is counted in `turnpike_host_errors_total{reason=<call>}` and answered as "nothing there".
+//! Host calls go through the module `abi`, whose functions return a `Result` where the SDK's panic. A call that fails is counted in `turnpike_host_errors_total{reason=<call>}` and answered as "nothing there".
 
-#![deny(
-    clippy::indexing_slicing,
-    clippy::string_slice,
-    clippy::arithmetic_side_effects,
-    clippy::cast_possible_truncation
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        clippy::arithmetic_side_effects,
+        clippy::cast_possible_truncation
+    )
 )]
 
+mod abi;
 mod counters;
 mod host;
 mod outbox;
@@ -18,8 +21,8 @@ pub use counters::Counters;
 pub use host::{SidecarRoute, WasmHost, call_answer};
 pub use outbox::Outbox;
 
-use proxy_wasm::hostcalls;
-use proxy_wasm::types::BufferType;
+use std::time::Duration;
+
 use turnpike_core::Config;
 use turnpike_core::config::FilterConfig;
 
@@ -29,9 +32,7 @@ pub const SIDECAR_CLUSTER: &str = "turnpike_sidecar";
 /// Reads the plugin configuration; on a mistake logs every one and gives `None`, so that Envoy refuses to start.
 #[must_use]
 pub fn configuration(filter: &str, size: usize) -> Option<(Vec<String>, Config)> {
-    let bytes = hostcalls::get_buffer(BufferType::PluginConfiguration, 0, size)
-        .ok()
-        .flatten();
+    let bytes = abi::buffer(abi::Buffer::PluginConfiguration, size);
     match FilterConfig::read(&bytes.unwrap_or_default()) {
         Ok(read) => {
             let version = env!("CARGO_PKG_VERSION");
@@ -46,4 +47,11 @@ pub fn configuration(filter: &str, size: usize) -> Option<(Vec<String>, Config)>
             None
         }
     }
+}
+
+/// Asks for ticks of the root context; `false` when the host gives none.
+#[must_use]
+pub fn tick_every(period: Duration) -> bool {
+    let period = u32::try_from(period.as_millis()).unwrap_or(u32::MAX);
+    abi::set_tick_period(period).is_ok()
 }

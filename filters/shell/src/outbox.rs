@@ -11,6 +11,7 @@ use proxy_wasm::hostcalls;
 use turnpike_core::metrics::Metric;
 use turnpike_core::sidecar::{CACHE_ENTRIES_PATH, StoreRequest};
 
+use crate::host::sidecar_headers;
 use crate::{Counters, SIDECAR_CLUSTER};
 
 /// Entries that wait for the next tick; further ones are dropped and counted.
@@ -79,12 +80,7 @@ fn post(entry: &StoreRequest) -> bool {
     let Ok(body) = serde_json::to_vec(entry) else {
         return false;
     };
-    let headers = vec![
-        (":method", "POST"),
-        (":path", CACHE_ENTRIES_PATH),
-        (":authority", "turnpike-sidecar"),
-        ("content-type", "application/json"),
-    ];
+    let headers = sidecar_headers(CACHE_ENTRIES_PATH);
     hostcalls::dispatch_http_call(
         SIDECAR_CLUSTER,
         headers,

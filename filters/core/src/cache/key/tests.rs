@@ -41,7 +41,7 @@ fn only_the_last_user_text_and_the_order_of_members_may_differ() {
         ASK.replace("\"s\"", "\"t\""),
         ASK.replace("\"auto\"", "\"qwen3\""),
         ASK.replace(":0}", ":1}"),
-        ASK.replace("]}", "]}").replace(",\"temperature\":0", ""),
+        ASK.replace(",\"temperature\":0", ""),
         ASK.replace("\"temperature\"", "\"top_p\""),
         ASK.replace("{\"role\":\"user\"", "{\"role\":\"assistant\",\"content\":\"a\"},{\"role\":\"user\""),
         ASK.replace("\"q\"", "[{\"type\":\"text\",\"text\":\"q\"},{\"type\":\"image_url\",\"image_url\":{\"url\":\"x\"}}]"),

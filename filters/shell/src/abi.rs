@@ -1,0 +1,336 @@
+//! The host calls of proxy-wasm ABI 0.2.1 that the filters use, without a panic among them.
+//!
+//! `proxy_wasm::hostcalls` panics on every status that it does not expect, `set_property` and the header setters on every
+//! status but "ok", and a panic ends all streams of the worker. Here each call gives a `Result`, and what the host returns
+//! is checked before it is read. Only `dispatch_http_call` stays with the SDK, which must know the call's token.
+//!
+//! Format of header maps: proxy-wasm spec, ABI 0.2.1, "Serialization": count, then the lengths of each name and value, then
+//! each name and value followed by a zero byte; numbers are 32-bit little-endian.
+
+#![expect(
+    unsafe_code,
+    reason = "the ABI is a C interface; every pointer comes from a live slice or from the host's allocation"
+)]
+
+use std::ptr::null_mut;
+
+use turnpike_core::host::Header;
+
+/// Status that a host call returned, other than "ok".
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Refused(pub(crate) u32);
+
+impl Refused {
+    /// "Not found": a property or header that is not there.
+    const NOT_FOUND: Self = Self(1);
+    /// What the host returned cannot be read.
+    const UNREADABLE: Self = Self(3);
+}
+
+/// Header maps.
+#[derive(Debug, Clone, Copy)]
+#[repr(u32)]
+pub(crate) enum Map {
+    Request = 0,
+    Response = 2,
+    CallResponse = 6,
+}
+
+/// Byte buffers.
+#[derive(Debug, Clone, Copy)]
+#[repr(u32)]
+pub(crate) enum Buffer {
+    RequestBody = 0,
+    ResponseBody = 1,
+    CallResponseBody = 4,
+    PluginConfiguration = 7,
+}
+
+#[link(wasm_import_module = "env")]
+unsafe extern "C" {
+    fn proxy_get_current_time_nanoseconds(time: *mut u64) -> u32;
+    fn proxy_get_header_map_pairs(map: u32, data: *mut *mut u8, size: *mut usize) -> u32;
+    fn proxy_get_header_map_value(
+        map: u32,
+        key: *const u8,
+        key_size: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+    ) -> u32;
+    fn proxy_replace_header_map_value(
+        map: u32,
+        key: *const u8,
+        key_size: usize,
+        value: *const u8,
+        value_size: usize,
+    ) -> u32;
+    fn proxy_remove_header_map_value(map: u32, key: *const u8, key_size: usize) -> u32;
+    fn proxy_get_buffer_bytes(
+        buffer: u32,
+        start: usize,
+        max_size: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+    ) -> u32;
+    fn proxy_set_buffer_bytes(
+        buffer: u32,
+        start: usize,
+        size: usize,
+        data: *const u8,
+        data_size: usize,
+    ) -> u32;
+    fn proxy_get_property(
+        path: *const u8,
+        path_size: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+    ) -> u32;
+    fn proxy_set_property(
+        path: *const u8,
+        path_size: usize,
+        value: *const u8,
+        value_size: usize,
+    ) -> u32;
+    fn proxy_send_local_response(
+        status: u32,
+        details: *const u8,
+        details_size: usize,
+        body: *const u8,
+        body_size: usize,
+        headers: *const u8,
+        headers_size: usize,
+        grpc_status: i32,
+    ) -> u32;
+    fn proxy_continue_stream(stream: u32) -> u32;
+    fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, id: *mut u32) -> u32;
+    fn proxy_increment_metric(id: u32, by: i64) -> u32;
+    fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
+}
+
+fn ok(status: u32) -> Result<(), Refused> {
+    if status == 0 {
+        Ok(())
+    } else {
+        Err(Refused(status))
+    }
+}
+
+/// Runs a call that returns bytes in memory which it took from our allocator.
+fn bytes(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Result<Vec<u8>, Refused> {
+    let (mut data, mut size) = (null_mut(), 0_usize);
+    ok(call(&raw mut data, &raw mut size))?;
+    if data.is_null() {
+        return Ok(Vec::new());
+    }
+    // SAFETY: the host allocated `size` bytes at `data` through the SDK's `proxy_on_memory_allocate` and gave them away.
+    Ok(unsafe { Vec::from_raw_parts(data, size, size) })
+}
+
+fn found(result: Result<Vec<u8>, Refused>) -> Result<Option<Vec<u8>>, Refused> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(Refused::NOT_FOUND) => Ok(None),
+        Err(refused) => Err(refused),
+    }
+}
+
+/// Nanoseconds since the Unix epoch.
+pub(crate) fn time_ns() -> Result<u64, Refused> {
+    let mut time = 0;
+    // SAFETY: `time` lives through the call.
+    ok(unsafe { proxy_get_current_time_nanoseconds(&raw mut time) })?;
+    Ok(time)
+}
+
+/// All headers of a map.
+pub(crate) fn headers(map: Map) -> Result<Vec<Header>, Refused> {
+    // SAFETY: both pointers live through the call.
+    let bytes = bytes(|data, size| unsafe { proxy_get_header_map_pairs(map as u32, data, size) })?;
+    read_map(&bytes).ok_or(Refused::UNREADABLE)
+}
+
+/// The first value of a header.
+pub(crate) fn header(map: Map, name: &str) -> Result<Option<Vec<u8>>, Refused> {
+    // SAFETY: `name` and both pointers live through the call.
+    found(bytes(|data, size| unsafe {
+        proxy_get_header_map_value(map as u32, name.as_ptr(), name.len(), data, size)
+    }))
+}
+
+/// Sets a header, replacing all its values.
+pub(crate) fn set_header(map: Map, name: &str, value: &[u8]) -> Result<(), Refused> {
+    // SAFETY: both slices live through the call.
+    ok(unsafe {
+        proxy_replace_header_map_value(
+            map as u32,
+            name.as_ptr(),
+            name.len(),
+            value.as_ptr(),
+            value.len(),
+        )
+    })
+}
+
+/// Removes a header, all its values.
+pub(crate) fn remove_header(map: Map, name: &str) -> Result<(), Refused> {
+    // SAFETY: `name` lives through the call.
+    ok(unsafe { proxy_remove_header_map_value(map as u32, name.as_ptr(), name.len()) })
+}
+
+/// Up to `max_size` bytes from the start of a buffer; empty when there is none.
+pub(crate) fn buffer(buffer: Buffer, max_size: usize) -> Result<Vec<u8>, Refused> {
+    // SAFETY: both pointers live through the call.
+    let read = bytes(|data, size| unsafe {
+        proxy_get_buffer_bytes(buffer as u32, 0, max_size, data, size)
+    });
+    found(read).map(Option::unwrap_or_default)
+}
+
+/// Replaces the first `size` bytes of a buffer.
+pub(crate) fn set_buffer(buffer: Buffer, size: usize, data: &[u8]) -> Result<(), Refused> {
+    // SAFETY: `data` lives through the call.
+    ok(unsafe { proxy_set_buffer_bytes(buffer as u32, 0, size, data.as_ptr(), data.len()) })
+}
+
+/// A property of one path element.
+pub(crate) fn property(name: &str) -> Result<Option<Vec<u8>>, Refused> {
+    // SAFETY: `name` and both pointers live through the call.
+    found(bytes(|data, size| unsafe {
+        proxy_get_property(name.as_ptr(), name.len(), data, size)
+    }))
+}
+
+/// Sets a property of one path element; other filters and the access log see it as filter state `wasm.<name>`.
+pub(crate) fn set_property(name: &str, value: &[u8]) -> Result<(), Refused> {
+    // SAFETY: both slices live through the call.
+    ok(unsafe { proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len()) })
+}
+
+/// Answers the request. `details` is shown by `%RESPONSE_CODE_DETAILS%`.
+pub(crate) fn send_local_response(
+    status: u16,
+    details: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Result<(), Refused> {
+    let headers = write_map(headers).ok_or(Refused::UNREADABLE)?;
+    // SAFETY: all slices live through the call.
+    ok(unsafe {
+        proxy_send_local_response(
+            status.into(),
+            details.as_ptr(),
+            details.len(),
+            body.as_ptr(),
+            body.len(),
+            headers.as_ptr(),
+            headers.len(),
+            -1,
+        )
+    })
+}
+
+/// Lets a held request go.
+pub(crate) fn continue_request() -> Result<(), Refused> {
+    // SAFETY: no pointers.
+    ok(unsafe { proxy_continue_stream(0) })
+}
+
+/// Handle of a counter.
+pub(crate) fn define_counter(name: &str) -> Result<u32, Refused> {
+    let mut id = 0;
+    // SAFETY: `name` and `id` live through the call.
+    ok(unsafe { proxy_define_metric(0, name.as_ptr(), name.len(), &raw mut id) })?;
+    Ok(id)
+}
+
+/// Adds to a counter; `by` must be above 0.
+pub(crate) fn increment(id: u32, by: i64) -> Result<(), Refused> {
+    // SAFETY: no pointers.
+    ok(unsafe { proxy_increment_metric(id, by) })
+}
+
+/// Asks for a tick of the root context every so many milliseconds.
+pub(crate) fn set_tick_period(period_ms: u32) -> Result<(), Refused> {
+    // SAFETY: no pointers.
+    ok(unsafe { proxy_set_tick_period_milliseconds(period_ms) })
+}
+
+fn read_map(bytes: &[u8]) -> Option<Vec<Header>> {
+    let (count, mut sizes) = number(bytes)?;
+    let lengths = count.checked_mul(8)?;
+    let (table, mut texts) = sizes.split_at_checked(lengths)?;
+    sizes = table;
+    let mut headers = Vec::with_capacity(count);
+    while !sizes.is_empty() {
+        let (name_size, rest) = number(sizes)?;
+        let (value_size, rest) = number(rest)?;
+        sizes = rest;
+        let (name, rest) = text(texts, name_size)?;
+        let (value, rest) = text(rest, value_size)?;
+        texts = rest;
+        headers.push(Header {
+            name: String::from_utf8_lossy(name).into_owned(),
+            value: value.to_vec(),
+        });
+    }
+    Some(headers)
+}
+
+fn number(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let (number, rest) = bytes.split_first_chunk::<4>()?;
+    Some((usize::try_from(u32::from_le_bytes(*number)).ok()?, rest))
+}
+
+fn text(bytes: &[u8], size: usize) -> Option<(&[u8], &[u8])> {
+    let (text, rest) = bytes.split_at_checked(size)?;
+    Some((text, rest.split_first()?.1))
+}
+
+fn write_map(pairs: &[(&str, &str)]) -> Option<Vec<u8>> {
+    let mut bytes = u32::try_from(pairs.len()).ok()?.to_le_bytes().to_vec();
+    for (name, value) in pairs {
+        bytes.extend(u32::try_from(name.len()).ok()?.to_le_bytes());
+        bytes.extend(u32::try_from(value.len()).ok()?.to_le_bytes());
+    }
+    for (name, value) in pairs {
+        for text in [name, value] {
+            bytes.extend_from_slice(text.as_bytes());
+            bytes.push(0);
+        }
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn maps_are_read_as_they_are_written() {
+        let pairs = [(":path", "/v1"), ("x-empty", ""), ("x-user", "алиса")];
+        let headers = read_map(&write_map(&pairs).unwrap()).unwrap();
+        let read: Vec<(&str, &[u8])> = headers
+            .iter()
+            .map(|h| (h.name.as_str(), h.value.as_slice()))
+            .collect();
+        assert_eq!(read, pairs.map(|(n, v)| (n, v.as_bytes())));
+        assert_eq!(read_map(&write_map(&[]).unwrap()), Some(Vec::new()));
+    }
+
+    #[test]
+    fn values_of_any_bytes_are_read() {
+        let mut bytes = write_map(&[("x", "ab")]).unwrap();
+        let at = bytes.len() - 3;
+        bytes[at] = 0xff;
+        assert_eq!(read_map(&bytes).unwrap()[0].value, b"\xffb");
+    }
+
+    #[test]
+    fn cut_maps_are_refused() {
+        let bytes = write_map(&[("name", "value"), ("a", "b")]).unwrap();
+        for end in 0..bytes.len() {
+            assert_eq!(read_map(&bytes[..end]), None, "{end}");
+        }
+        assert_eq!(read_map(&[0xff; 16]), None);
+    }
+}
