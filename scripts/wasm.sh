@@ -24,7 +24,9 @@ build_std=()
 use_debian() {
     cargo=(env RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 /usr/bin/cargo)
     flags+=" -C linker=wasm-ld -C link-self-contained=no -L native=/usr/lib/wasm32-wasi"
-    local stubs="$target_dir/wasi-stubs.o"
+    # The hash of the source in the name: cargo does not see that an object in its link arguments changed.
+    local stubs
+    stubs="$target_dir/wasi-stubs-$(sha256sum "$ROOT/scripts/wasi-stubs/src/lib.rs" | cut -c1-12).o"
     CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS="$flags" "${cargo[@]}" rustc --quiet --locked \
         -Z build-std=core --manifest-path "$ROOT/scripts/wasi-stubs/Cargo.toml" --release --target "$TARGET" \
         --target-dir "$target_dir" -- --emit "obj=$stubs"
