@@ -22,7 +22,7 @@ struct Stack {
 }
 
 impl Stack {
-    /// Model `good` is served by the upstream, `dead` by nobody; `stand_in` takes the place of the filters.
+    /// `owner/good-1.5:b` is served by the upstream, `dead` by nobody, `half` by both; `stand_in` takes the place of the filters.
     fn start(filters: Filters, stand_in: Option<Value>) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let (listener, metrics) = (free_port()?, free_port()?);
@@ -75,6 +75,7 @@ fn config() -> Result<Config> {
         "model_config": {
             "owner/good-1.5:b": {"preferred_endpoints": ["live"]},
             "dead": {"preferred_endpoints": ["gone"]},
+            "half": {"preferred_endpoints": ["live", "gone"]},
         },
         "default_model": "owner/good-1.5:b",
         "limits": {"max_body_bytes": MAX_BODY_BYTES},
@@ -117,6 +118,17 @@ fn a_model_without_a_live_server_is_a_503_error_object() {
     assert_openai_error(&reply, 503, "service_unavailable");
     let log = stack.log().unwrap();
     assert_eq!(log[0]["attempts"], 3, "two retries: {}", log[0]);
+}
+
+#[test]
+fn no_request_is_lost_while_one_of_two_servers_is_gone() {
+    let stack = Stack::start(Filters::default(), None).unwrap();
+    for _ in 0..20 {
+        let reply = stack.post("x-selected-model: half\r\n", b"{}").unwrap();
+        assert_eq!(reply.status, 200, "{reply:?}");
+    }
+    let log = stack.log().unwrap();
+    assert!(log.iter().any(|line| line["attempts"] == 2), "{log:?}");
 }
 
 #[test]

@@ -174,18 +174,41 @@ pub(crate) fn send(
     stream.write_all(head.as_bytes())?;
     // Envoy may refuse a body before it has read all of it.
     let _ = stream.write_all(body);
+    receive(&mut stream)
+}
+
+/// Reads one reply: as many bytes as `content-length` says, else to the end of the connection.
+///
+/// Envoy keeps a connection open for a second after a reply to a request that it did not read; nobody waits for that.
+fn receive(stream: &mut TcpStream) -> Result<Reply> {
     let mut bytes = Vec::new();
-    let end = stream.read_to_end(&mut bytes);
-    let text = String::from_utf8_lossy(&bytes);
+    let mut chunk = [0; 65536];
+    loop {
+        let read = stream.read(&mut chunk)?;
+        bytes.extend_from_slice(&chunk[..read]);
+        let text = String::from_utf8_lossy(&bytes);
+        if let Some(reply) = parse_reply(&text)? {
+            let length = reply.header("content-length").map(str::parse::<usize>);
+            let complete = matches!(length, Some(Ok(length)) if reply.body.len() >= length);
+            if complete || read == 0 {
+                return Ok(reply);
+            }
+        } else if read == 0 {
+            return Err(format!("no reply: {text}").into());
+        }
+    }
+}
+
+/// The reply so far; `None` until its head is complete.
+fn parse_reply(text: &str) -> Result<Option<Reply>> {
     let Some((head, body)) = text.split_once("\r\n\r\n") else {
-        return Err(format!("no reply: {end:?}: {text}").into());
+        return Ok(None);
     };
-    let status = head.split(' ').nth(1).unwrap_or_default().parse()?;
-    Ok(Reply {
-        status,
+    Ok(Some(Reply {
+        status: head.split(' ').nth(1).unwrap_or_default().parse()?,
         head: head.to_owned(),
         body: body.to_owned(),
-    })
+    }))
 }
 
 /// An upstream that answers every request with 200 and, as JSON, the head that it received.
