@@ -1,6 +1,6 @@
 //! `turnpike-sidecar`: see [`turnpike_sidecar`].
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -29,6 +29,9 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     start_log(arguments.log_format);
+    for note in settings.config.notes() {
+        tracing::warn!(%note, "configuration");
+    }
     match start(&settings) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -49,6 +52,7 @@ fn start_log(format: LogFormat) {
         EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,ort=warn"));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     match format {
         LogFormat::Text => log.init(),

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use hf_hub::api::sync::{ApiBuilder, ApiError};
 use serde::Deserialize;
 
 use super::pooling::Pooling;
@@ -87,25 +88,34 @@ impl EncoderFiles {
     /// Blocks. `HF_ENDPOINT` names another hub.
     ///
     /// # Errors
-    /// [`FilesError`] naming the file.
+    /// [`FilesError`] naming the file. A file that the hub does not have is one thing, a hub that does not answer another: the
+    /// latter never leads to a model with the wrong pooling.
     pub fn from_repository(repository: &str) -> Result<Self, FilesError> {
-        let failed = |file: &str, error: hf_hub::api::sync::ApiError| FilesError::Fetch {
+        let failed = |file: &str, error: ApiError| FilesError::Fetch {
             repository: repository.to_owned(),
             file: file.to_owned(),
             message: error.to_string(),
         };
-        let api = hf_hub::api::sync::ApiBuilder::from_env()
+        let api = ApiBuilder::from_env()
             .with_progress(false)
             .build()
             .map_err(|e| failed("client", e))?
             .model(repository.to_owned());
         let get = |file: &str| api.get(file).map_err(|e| failed(file, e));
-        let pooling = get("1_Pooling/config.json").ok();
+        let get_if_there = |file: &str| match api.get(file) {
+            Ok(path) => Ok(Some(path)),
+            Err(error) if is_not_found(&error) => Ok(None),
+            Err(error) => Err(failed(file, error)),
+        };
+        let model = match get_if_there("onnx/model.onnx")? {
+            Some(model) => model,
+            None => get("model.onnx")?,
+        };
         Self::read(
-            get("onnx/model.onnx").or_else(|_| get("model.onnx"))?,
+            model,
             get("tokenizer.json")?,
             &get("config.json")?,
-            pooling.as_ref(),
+            get_if_there("1_Pooling/config.json")?.as_ref(),
         )
     }
 
@@ -155,4 +165,8 @@ fn invalid(path: &Path, message: String) -> FilesError {
         path: path.to_owned(),
         message,
     }
+}
+
+fn is_not_found(error: &ApiError) -> bool {
+    matches!(error, ApiError::RequestError(e) if matches!(**e, ureq::Error::StatusCode(404)))
 }

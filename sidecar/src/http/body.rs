@@ -3,7 +3,6 @@
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::StatusCode;
-use axum::response::IntoResponse;
 use serde::de::DeserializeOwned;
 use turnpike_core::reply::Fault;
 use turnpike_core::sidecar::MAX_BODY_BYTES;
@@ -21,23 +20,23 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
         let read = tokio::time::timeout(BODY_TIMEOUT, Bytes::from_request(request, state));
         let bytes = match read.await {
             Ok(Ok(bytes)) => bytes,
-            Ok(Err(rejection)) => {
-                let too_large = rejection.status() == StatusCode::PAYLOAD_TOO_LARGE;
-                return Err(Refusal(if too_large {
-                    Fault::TooLarge(MAX_BODY_BYTES)
-                } else {
-                    drop(rejection.into_response());
-                    Fault::BadRequest("The request body could not be read.".into())
-                }));
+            Ok(Err(rejection)) if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+                return Err(Refusal(Fault::TooLarge(MAX_BODY_BYTES)));
             }
+            Ok(Err(_)) => return Err(unreadable("could not be read".into())),
             Err(_) => {
                 let seconds = BODY_TIMEOUT.as_secs();
-                let message = format!("The request body did not arrive within {seconds} seconds.");
-                return Err(Refusal(Fault::BadRequest(message)));
+                return Err(unreadable(format!(
+                    "did not arrive within {seconds} seconds"
+                )));
             }
         };
         parse(&bytes).map(JsonBody).map_err(Refusal)
     }
+}
+
+fn unreadable(why: String) -> Refusal {
+    Refusal(Fault::BadRequest(format!("The request body {why}.")))
 }
 
 /// One JSON document; serde's message has line and column, and the path of the key stands before it.

@@ -6,13 +6,13 @@ use std::process::{Command, Output, Stdio};
 
 use crate::harness::{Outcome, model_folder, onnxruntime};
 
-fn program() -> Command {
+pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_turnpike-sidecar"));
     command.env_remove("ORT_DYLIB_PATH").env_remove("RUST_LOG");
     command
 }
 
-fn example() -> PathBuf {
+pub(crate) fn example() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../envoy/config.yaml")
 }
 

@@ -9,6 +9,7 @@ mod cache;
 mod embeddings;
 mod fuzz;
 mod harness;
+mod hub;
 mod lifecycle;
 mod overload;
 mod refusals;
