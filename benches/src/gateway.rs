@@ -1,0 +1,99 @@
+//! An Envoy with some of the filters, in front of the stand-in, and what it costs to run.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use turnpike::render::Filters;
+use turnpike_core::Config;
+use wasm_tests::harness::process::Process;
+use wasm_tests::harness::{Paths, Plan, Ports};
+
+/// A running Envoy.
+#[derive(Debug)]
+pub struct Gateway {
+    /// What is in its chain.
+    pub name: &'static str,
+    /// Where it listens.
+    pub port: u16,
+    /// From its start to its first "ready".
+    pub start_time: Duration,
+    envoy: Process,
+    folder: PathBuf,
+}
+
+impl Gateway {
+    /// Starts one with `concurrency` workers and waits until it is ready.
+    ///
+    /// # Errors
+    /// When something is missing or it does not get ready.
+    pub async fn start(
+        name: &'static str,
+        config: &Config,
+        filters: Filters,
+        concurrency: u32,
+    ) -> Result<Self> {
+        let folder = std::env::temp_dir().join(format!(
+            "turnpike-bench-{}-{name}-{concurrency}",
+            std::process::id()
+        ));
+        fs::create_dir_all(&folder)?;
+        let ports = Ports::free()?;
+        let mut plan = Plan::write(Paths::find()?, config.clone(), &folder, ports, filters)?;
+        plan.concurrency = concurrency;
+        let started = Instant::now();
+        let envoy = Process::start("Envoy", plan.envoy(), &plan.log("envoy"))?;
+        plan.envoy_ready(|| envoy.check_alive()).await?;
+        let start_time = started.elapsed();
+        Ok(Self {
+            name,
+            port: ports.listener,
+            start_time,
+            envoy,
+            folder,
+        })
+    }
+
+    /// Resident memory in KiB.
+    ///
+    /// # Errors
+    /// When `/proc` does not tell.
+    pub fn rss_kib(&self) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.envoy.id()))?;
+        let line = status
+            .lines()
+            .find_map(|l| l.strip_prefix("VmRSS:"))
+            .context("no VmRSS")?;
+        Ok(line.trim().trim_end_matches(" kB").trim().parse()?)
+    }
+
+    /// CPU time used so far.
+    ///
+    /// # Errors
+    /// When `/proc` does not tell.
+    pub fn cpu_time(&self) -> Result<Duration> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.envoy.id()))?;
+        // Fields 14 and 15 (utime, stime); the name in field 2 may hold spaces, so count from its `)`.
+        let fields: Vec<&str> = stat
+            .rsplit(')')
+            .next()
+            .unwrap_or_default()
+            .split_whitespace()
+            .collect();
+        let ticks = |index: usize| -> Result<u64> {
+            Ok(fields.get(index).context("short stat line")?.parse()?)
+        };
+        let total = ticks(11)? + ticks(12)?;
+        // USER_HZ is 100 on every Linux.
+        Ok(Duration::from_millis(total * 10))
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.envoy.kill();
+        // What cannot be removed stays in the temporary folder.
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
