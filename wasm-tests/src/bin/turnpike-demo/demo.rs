@@ -235,7 +235,7 @@ impl<'a> Demo<'a> {
     async fn without_sidecar(&mut self) -> Result<()> {
         say("demo: killing the sidecar");
         self.stack.kill_sidecar();
-        let question = "Prove that there are infinitely many primes.";
+        let question = "What is the integral of x squared plus three x?";
         let fallback = Expected {
             status: 200,
             model: "qwen3-8b",

@@ -1,0 +1,180 @@
+//! The gateways that tests share, each started by the first test that needs it.
+
+use std::ops::Deref;
+
+use tokio::sync::OnceCell;
+use turnpike::render::Filters;
+use turnpike_core::Config;
+use turnpike_core::decision::OnError;
+use wasm_tests::harness::{Client, Reply, Stack, StackOptions, root};
+use wasm_tests::standin::Received;
+
+/// Largest request body of the test gateways: small, so that tests of the limit are quick.
+pub(crate) const MAX_BODY_BYTES: usize = 64 << 10;
+
+/// Largest answer that the test gateways keep for the cache.
+pub(crate) const MAX_CACHED_BODY_BYTES: usize = 16 << 10;
+
+/// A gateway, or why it did not start: the second test must not wait for the same failure again.
+type Shared = OnceCell<Result<Stack, String>>;
+
+/// `envoy/config.yaml` with small limits, and time enough for a sidecar on a busy machine.
+fn config() -> Config {
+    let path = root().join("envoy/config.yaml");
+    let mut config = turnpike::config::load(path).expect("the example configuration is good");
+    config.limits.max_body_bytes = u32::try_from(MAX_BODY_BYTES).unwrap_or(u32::MAX);
+    config.limits.max_cached_body_bytes = u32::try_from(MAX_CACHED_BODY_BYTES).unwrap_or(u32::MAX);
+    config.sidecar.timeout_ms = 20_000;
+    config
+}
+
+async fn shared(
+    cell: &'static Shared,
+    change: impl FnOnce(&mut Config),
+    options: StackOptions,
+) -> &'static Stack {
+    let started = cell.get_or_init(async || {
+        let mut config = config();
+        change(&mut config);
+        let stack = Stack::start_config(config, options).await;
+        stack.map_err(|e| format!("{e:#}"))
+    });
+    match started.await {
+        Ok(stack) => stack,
+        Err(error) => panic!("the gateway did not start: {error}"),
+    }
+}
+
+/// The example configuration, MaaS mode.
+pub(crate) async fn maas(user: &str) -> Case {
+    static STACK: Shared = OnceCell::const_new();
+    let stack = shared(&STACK, |_| (), StackOptions::default()).await;
+    Case::new(stack, user)
+}
+
+/// No identity, standard metrics and headers.
+pub(crate) async fn standalone() -> Case {
+    static STACK: Shared = OnceCell::const_new();
+    let change = |config: &mut Config| config.maas_integration = None;
+    let stack = shared(&STACK, change, StackOptions::default()).await;
+    Case::new(stack, "nobody")
+}
+
+/// The meter alone, as a gateway without routing uses it.
+pub(crate) async fn meter_only(user: &str) -> Case {
+    static STACK: Shared = OnceCell::const_new();
+    let options = StackOptions {
+        filters: Filters {
+            meter: true,
+            router: false,
+        },
+        without_sidecar: true,
+        ..StackOptions::default()
+    };
+    Case::new(shared(&STACK, |_| (), options).await, user)
+}
+
+/// The router alone.
+pub(crate) async fn router_only(user: &str) -> Case {
+    static STACK: Shared = OnceCell::const_new();
+    let options = StackOptions {
+        filters: Filters {
+            meter: false,
+            router: true,
+        },
+        without_sidecar: true,
+        ..StackOptions::default()
+    };
+    let change = |config: &mut Config| {
+        config.sidecar.enabled = false;
+        config.semantic_cache.enabled = false;
+    };
+    Case::new(shared(&STACK, change, options).await, user)
+}
+
+/// A sidecar that never comes, and `on_error: block`.
+pub(crate) async fn blocking(user: &str) -> Case {
+    static STACK: Shared = OnceCell::const_new();
+    let options = StackOptions {
+        without_sidecar: true,
+        ..StackOptions::default()
+    };
+    let change = |config: &mut Config| config.sidecar.on_error = OnError::Block;
+    Case::new(shared(&STACK, change, options).await, user)
+}
+
+/// A gateway whose sidecar tests may kill, one test at a time; it runs when a test begins.
+pub(crate) async fn fragile(user: &str) -> (Case, tokio::sync::MutexGuard<'static, ()>) {
+    static STACK: Shared = OnceCell::const_new();
+    static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    let turn = TURN.lock().await;
+    let options = StackOptions {
+        without_sidecar: true,
+        ..StackOptions::default()
+    };
+    let stack = shared(&STACK, |_| (), options).await;
+    stack.kill_sidecar();
+    stack
+        .start_sidecar()
+        .await
+        .expect("the sidecar starts again");
+    (Case::new(stack, user), turn)
+}
+
+/// One test at one gateway.
+pub(crate) struct Case {
+    pub(crate) stack: &'static Stack,
+    client: Client,
+}
+
+impl Case {
+    fn new(stack: &'static Stack, user: &str) -> Self {
+        Self {
+            stack,
+            client: stack.client(user, "gold"),
+        }
+    }
+
+    /// What the LLM server got of an answered request.
+    pub(crate) async fn upstream(&self, reply: &Reply) -> Received {
+        let received = self.stack.received(&reply.tag).await;
+        received.expect("the LLM server was asked")
+    }
+
+    /// Whether an LLM server was asked.
+    pub(crate) fn reached_upstream(&self, reply: &Reply) -> bool {
+        !self.stack.records().tagged(&reply.tag).is_empty()
+    }
+
+    /// Waits until Envoy has counted so many tokens of this user.
+    pub(crate) async fn counted(&self, kind: &str, tokens: u64) {
+        let metric = self.stack.metric("semantic_router_tokens_total");
+        let metric = metric.label("user", &self.client.user).label("type", kind);
+        metric.value(tokens).await.expect("tokens are counted");
+    }
+
+    /// Waits until Envoy has counted so many requests of this user.
+    pub(crate) async fn requests(&self, number: u64) {
+        let metric = self.stack.metric("semantic_router_requests_total");
+        let metric = metric.label("user", &self.client.user);
+        metric.value(number).await.expect("requests are counted");
+    }
+}
+
+impl Deref for Case {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
+    }
+}
+
+impl Drop for Case {
+    /// A failed test shows the logs; nobody else does.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let mut out = std::io::stderr().lock();
+            let _ = std::io::Write::write_all(&mut out, self.stack.logs().as_bytes());
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! The whole gateway as its clients, its LLM servers and its operators see it.
+//!
+//! Tests of one configuration share one Envoy ([`gateways`]) and run in parallel; each is a user of its own, so that what
+//! Envoy counts for that user is what the test did. A test that takes something down has a gateway of its own kind.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a helper that fails is a test that fails; clippy spares only the test functions themselves"
+)]
+
+mod cache;
+mod errors;
+mod gateways;
+mod headers;
+mod identity;
+mod metering;
+mod one_filter;
+mod routing;
+mod sidecar_failure;
+mod standalone;
+mod streaming;
