@@ -46,7 +46,7 @@ pub enum LoadError {
 impl OnnxEncoder {
     /// Loads `model`, whose vectors have `dimensions` components.
     ///
-    /// `intra_threads`: threads of one forward, 0 = all cores.
+    /// `intra_threads`: threads of one forward, 0 = as many as the process may use cores.
     ///
     /// # Errors
     /// [`LoadError`].
@@ -79,10 +79,17 @@ impl OnnxEncoder {
     }
 }
 
-/// Spinning threads would answer a little sooner and burn the cores that the proxy beside needs.
+/// Threads do not spin between two forwards: those cores belong to the proxy beside.
+///
+/// The number of threads is always given: left to itself, ONNX Runtime counts the cores of the machine rather than those that
+/// the process may use, and pins a thread to each.
 fn open(environment: &Environment, model: &Path, intra_threads: usize) -> ort::Result<Session> {
+    let threads = match intra_threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads,
+    };
     Session::builder(environment)?
-        .with_intra_threads(intra_threads)?
+        .with_intra_threads(threads)?
         .with_intra_op_spinning(false)?
         .commit_from_file(model)
 }
