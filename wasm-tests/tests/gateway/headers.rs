@@ -124,6 +124,7 @@ async fn the_length_of_a_changed_body_is_right() {
     });
     let reply = gateway.chat(&body).send().await.unwrap();
     let received = gateway.upstream(&reply).await;
+    assert_ne!(received.body.len(), body.to_string().len());
     let length = received.body.len().to_string();
     assert_eq!(received.header("content-length"), [length]);
 }

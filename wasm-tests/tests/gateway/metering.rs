@@ -214,7 +214,8 @@ async fn the_access_log_has_the_same_tokens() {
 #[tokio::test]
 async fn the_list_of_models_costs_nothing() {
     let gateway = maas("metering-models").await;
-    gateway.get("/v1/models").send().await.unwrap();
+    let reply = gateway.get("/v1/models").send().await.unwrap();
+    gateway.stack.access(&reply.request_id()).await.unwrap();
     gateway.requests(0).await;
 }
 

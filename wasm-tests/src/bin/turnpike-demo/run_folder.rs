@@ -48,12 +48,23 @@ impl RunFolder {
         self.path.join(format!("{name}.log"))
     }
 
+    /// Removes a log of an earlier run.
+    ///
+    /// # Errors
+    /// When it is there and cannot be removed.
+    pub(crate) fn forget_log(&self, name: &str) -> Result<()> {
+        let log = self.log(name);
+        fs::remove_file(&log)
+            .or_else(ignore_missing)
+            .with_context(|| format!("cannot remove {}", log.display()))
+    }
+
     /// Starts a program in the background and notes its id.
     ///
     /// # Errors
     /// When it cannot be started.
     pub(crate) fn start(&self, name: &str, command: Command) -> Result<()> {
-        fs::remove_file(self.log(name)).or_else(ignore_missing)?;
+        self.forget_log(name)?;
         let program = command.get_program().to_string_lossy().into_owned();
         let id = start_detached(command, &self.log(name))?;
         let note = self.path.join(format!("{name}.pid"));

@@ -50,7 +50,10 @@ async fn start(choice: &Choice, folder: &RunFolder) -> Result<()> {
     let paths = Paths::find()?;
     let ports = settings::free_ports()?;
     let mut config = settings::config()?;
-    if !choice.apply(&mut config).await? {
+    folder.forget_log("access")?;
+    if choice.apply(&mut config).await? {
+        say(&format!("up: {} serves everything", config.default_model));
+    } else {
         start_standins(&mut config, folder).await?;
     }
     let plan = Plan::write(paths, config, folder.path(), ports, Filters::default())?;
