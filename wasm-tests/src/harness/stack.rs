@@ -5,6 +5,7 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use rustix::process::Signal;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
@@ -14,7 +15,7 @@ use turnpike_core::Config;
 use super::access_log::{AccessLog, Entry};
 use super::metrics::Query;
 use super::plan::{Plan, Ports};
-use super::process::{Process, tail};
+use super::process::{Process, signal, tail};
 use super::{Client, Paths, folder};
 use crate::standin::{Outcome, Received, Records, StandIn};
 
@@ -171,6 +172,14 @@ impl Stack {
             .unwrap_or_else(PoisonError::into_inner)
             .take();
         drop(sidecar);
+    }
+
+    /// Stops the sidecar without ending it: it takes connections and never answers.
+    pub fn freeze_sidecar(&self) {
+        let sidecar = self.sidecar.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(process) = sidecar.as_ref() {
+            signal(process.id(), Signal::STOP);
+        }
     }
 
     /// Starts the sidecar (again) and waits until it is ready.

@@ -96,6 +96,8 @@ async fn an_unknown_path_gets_404() {
         let reply = gateway.post(path, "{}").send().await.unwrap();
         assert_is_error(&reply, 404, "unknown_url");
     }
+    let reply = gateway.get("/v1/chat/completions").send().await.unwrap();
+    assert_is_error(&reply, 404, "unknown_url");
 }
 
 #[tokio::test]

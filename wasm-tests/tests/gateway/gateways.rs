@@ -103,6 +103,15 @@ pub(crate) async fn blocking(user: &str) -> Case {
     Case::new(shared(&STACK, change, options).await, user)
 }
 
+/// A gateway that waits 300 ms for its sidecar, which takes connections and never answers.
+pub(crate) async fn frozen(user: &str) -> Case {
+    static STACK: Shared = OnceCell::const_new();
+    let change = |config: &mut Config| config.sidecar.timeout_ms = 300;
+    let stack = shared(&STACK, change, StackOptions::default()).await;
+    stack.freeze_sidecar();
+    Case::new(stack, user)
+}
+
 /// A gateway whose sidecar tests may kill, one test at a time; it runs when a test begins.
 pub(crate) async fn fragile(user: &str) -> (Case, tokio::sync::MutexGuard<'static, ()>) {
     static STACK: Shared = OnceCell::const_new();

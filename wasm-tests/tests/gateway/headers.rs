@@ -1,6 +1,13 @@
 //! Headers in both directions: ours are ours alone, everybody else's pass.
 
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::Request;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
 use serde_json::json;
+use tokio::net::TcpStream;
+use wasm_tests::harness::raw;
 
 use crate::gateways::maas;
 
@@ -137,4 +144,57 @@ async fn a_request_id_of_the_client_is_kept() {
     let reply = call.send().await.unwrap();
     assert_eq!(reply.request_id(), id);
     assert_eq!(gateway.upstream(&reply).await.header("x-request-id"), [id]);
+}
+
+#[tokio::test]
+async fn requests_of_one_connection_do_not_mix() {
+    let gateway = maas("headers-connection").await;
+    let port = gateway.stack.plan().ports.listener;
+    let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    for (user, model, prompt, decision) in [
+        ("headers-connection-1", "auto", "Which regex?", "code"),
+        ("headers-connection-1", "nope", "Which regex?", "none"),
+        (
+            "headers-connection-2",
+            "auto",
+            "What is the derivative of x?",
+            "hard_reasoning",
+        ),
+        ("headers-connection-2", "qwen3-8b", "Hello", "none"),
+    ] {
+        let body = json!({"model": model, "messages": [{"role": "user", "content": prompt}]});
+        let request = Request::post("/v1/chat/completions")
+            .header("host", "gateway")
+            .header("content-type", "application/json")
+            .header("x-auth-request-user", user)
+            .body(Full::new(Bytes::from(body.to_string())))
+            .unwrap();
+        sender.ready().await.expect("the connection stays open");
+        let response = sender.send_request(request).await.unwrap();
+        assert_eq!(response.headers()["x-vsr-decision"], decision);
+        response.into_body().collect().await.unwrap();
+    }
+    for user in ["headers-connection-1", "headers-connection-2"] {
+        let metric = gateway.stack.metric("semantic_router_requests_total");
+        metric.label("user", user).value(2).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_waits_for_100_continue_gets_it() {
+    let gateway = maas("headers-continue").await;
+    let body = json!({"model": "auto", "messages": [{"role": "user", "content": "Which regex?"}]});
+    let body = body.to_string();
+    let head = format!(
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\nexpect: 100-continue\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    let port = gateway.stack.plan().ports.listener;
+    let parts = [head.as_bytes(), body.as_bytes()];
+    let answer = raw::exchange(port, &parts).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 100"), "{answer}");
+    assert!(answer.contains("x-vsr-decision: code"), "{answer}");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use wasm_tests::harness::ready::until;
 
-use crate::gateways::{Case, blocking, fragile};
+use crate::gateways::{Case, blocking, fragile, frozen};
 
 const MATH: &str = "What is the derivative of x squared?";
 
@@ -141,4 +141,29 @@ async fn on_error_block_lets_pass_what_needs_no_sidecar() {
     let reply = gateway.chat(&body).send().await.unwrap();
     assert_eq!(reply.status, 200);
     assert_eq!(reply.header("x-vsr-decision"), "code");
+}
+
+#[tokio::test]
+async fn a_sidecar_that_does_not_answer_in_time_is_not_waited_for() {
+    let gateway = frozen("sidecar-frozen").await;
+    let reply = gateway.ask("auto", MATH).send().await.unwrap();
+    assert_eq!(reply.status, 200);
+    assert_eq!(reply.header("x-vsr-decision"), "fallback");
+    assert_eq!(reply.header("x-vsr-fallback"), "sidecar_timeout");
+    let metric = gateway.stack.metric("turnpike_fallbacks_total");
+    let metric = metric.label("reason", "sidecar_timeout");
+    metric.at_least(1).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_while_the_sidecar_is_asked_is_counted_once() {
+    let gateway = frozen("sidecar-left").await;
+    let calls = gateway.stack.metric("turnpike_sidecar_calls_total");
+    let before = calls.now().await.unwrap();
+    let waiting = tokio::spawn(gateway.ask("auto", MATH).open());
+    calls.at_least(before + 1).await.unwrap();
+    waiting.abort();
+    gateway.requests(1).await;
+    let after = gateway.ask("auto", "Which regex?").send().await.unwrap();
+    assert_eq!(after.header("x-vsr-decision"), "code");
 }
