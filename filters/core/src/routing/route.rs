@@ -124,14 +124,18 @@ impl<K: KeywordMatcher> Router<K> {
         &self.fallback_route
     }
 
-    /// The route of a request whose client named the model.
+    /// The route of a request whose client named the model. It is never answered from the cache: who names a model wants that
+    /// model's answer, and programs that do so send many texts that differ in a number.
     pub(super) fn named(&self, model: &str) -> Option<Route> {
         self.models.iter().any(|m| m == model).then(|| Route {
             model: model.into(),
             decision: state::NONE.into(),
             reasoning: false,
             reasoning_member: None,
-            cache: self.default_cache,
+            cache: CachePolicy {
+                enabled: false,
+                ..self.default_cache
+            },
         })
     }
 

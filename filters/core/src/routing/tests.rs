@@ -438,17 +438,32 @@ fn users_do_not_share_answers() {
 
 #[test]
 fn a_cache_that_fails_does_not_change_the_route() {
-    let (router, mut host) = (cached(), chat("small", "2+2?"));
+    let yaml = format!("{CONFIG}\nsemantic_cache: {{enabled: true, scope: global}}").replace(
+        "configuration: {enabled: false}",
+        "configuration: {enabled: true}",
+    );
+    let config = Config::from_value(serde_saphyr::from_str(&yaml).unwrap()).unwrap();
+    let router = Router::compile(&config, &["router".into()], Words);
+    let mut host = chat("auto", "write SQL");
     let (mut stream, flow) = run(&router, &mut host);
     assert_eq!(flow, Flow::Pause);
     assert_eq!(host.asked[0].1["heads"], serde_json::json!([]));
     stream.on_sidecar_answer(&router, &mut host, None, b"");
     assert_eq!(
         host.request_header("x-selected-model").as_deref(),
-        Some("small")
+        Some("coder")
     );
-    assert_eq!(host.state["turnpike.decision"], "none");
+    assert_eq!(host.state["turnpike.decision"], "code");
     assert_eq!(host.counter(Metric::Fallbacks, &["sidecar_unavailable"]), 1);
+}
+
+#[test]
+fn a_model_that_the_client_named_is_never_answered_from_the_cache() {
+    let (router, mut host) = (cached(), chat("small", "2+2?"));
+    let (_, flow) = run(&router, &mut host);
+    assert_eq!(flow, Flow::Continue);
+    assert!(host.asked.is_empty());
+    assert!(!host.state.contains_key("turnpike.cache"));
 }
 
 #[test]
