@@ -82,6 +82,8 @@ pub trait Host {
     fn replace_response_chunk(&mut self, size: usize, bytes: &[u8]);
     /// A value that this or another filter of the stream published.
     fn filter_state(&mut self, key: &str) -> Option<Vec<u8>>;
+    /// A value by its path among the attributes of the proxy: `filter_state`, `metadata` …
+    fn property(&mut self, path: &[&str]) -> Option<Vec<u8>>;
     /// Publishes a value to other filters and the access log.
     fn set_filter_state(&mut self, key: &str, value: &[u8]);
     /// Posts `body` to a path of the sidecar; the answer comes later.

@@ -11,6 +11,8 @@ pub enum Fault {
     BadRequest(String),
     /// A header that must be unique came more than once.
     RepeatedHeader(String),
+    /// No source names a user, and `on_missing` is `reject`.
+    Unauthenticated,
     /// No such model.
     UnknownModel(String),
     /// No such path.
@@ -33,6 +35,7 @@ impl Fault {
     pub fn status(&self) -> u16 {
         match self {
             Self::BadRequest(_) | Self::RepeatedHeader(_) => 400,
+            Self::Unauthenticated => 401,
             Self::UnknownModel(_) | Self::UnknownPath(_) => 404,
             Self::MethodNotAllowed => 405,
             Self::TooLarge(_) => 413,
@@ -47,6 +50,7 @@ impl Fault {
         match self {
             Self::BadRequest(_) => "invalid_request",
             Self::RepeatedHeader(_) => "repeated_header",
+            Self::Unauthenticated => "unauthenticated",
             Self::UnknownModel(_) => "model_not_found",
             Self::UnknownPath(_) => "unknown_url",
             Self::MethodNotAllowed => "method_not_allowed",
@@ -59,6 +63,7 @@ impl Fault {
 
     fn kind(&self) -> &'static str {
         match self.status() {
+            401 => "authentication_error",
             503 => "service_unavailable_error",
             500 => "server_error",
             _ => "invalid_request_error",
@@ -71,6 +76,7 @@ impl Fault {
             Self::RepeatedHeader(name) => {
                 format!("The header '{name}' was sent more than once; it must be unique.")
             }
+            Self::Unauthenticated => "The request names no user; authenticate first.".into(),
             Self::UnknownModel(model) => format!("The model '{model}' does not exist."),
             Self::UnknownPath(path) => format!("Unknown request URL: {path}."),
             Self::MethodNotAllowed => "Not allowed with this method.".into(),

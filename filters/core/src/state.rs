@@ -4,6 +4,8 @@
 pub const USER: &str = "turnpike.user";
 /// Their tier (meter → router, log).
 pub const TIER: &str = "turnpike.tier";
+/// Their groups, as their source writes them; absent when there are none (meter → log).
+pub const GROUPS: &str = "turnpike.groups";
 /// Which of user and tier came from the gateway rather than from a fallback: `user,tier`, `user`, `tier` or empty
 /// (meter → router).
 pub const IDENTIFIED: &str = "turnpike.identified";

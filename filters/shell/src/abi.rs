@@ -192,11 +192,12 @@ pub(crate) fn set_buffer(buffer: Buffer, size: usize, data: &[u8]) -> Result<(),
     ok(unsafe { proxy_set_buffer_bytes(buffer as u32, 0, size, data.as_ptr(), data.len()) })
 }
 
-/// A property of one path element.
-pub(crate) fn property(name: &str) -> Result<Option<Vec<u8>>, Refused> {
-    // SAFETY: `name` and both pointers live through the call.
+/// A property by its path.
+pub(crate) fn property(path: &[&str]) -> Result<Option<Vec<u8>>, Refused> {
+    let path = path.join("\0");
+    // SAFETY: `path` and both pointers live through the call.
     found(bytes(|data, size| unsafe {
-        proxy_get_property(name.as_ptr(), name.len(), data, size)
+        proxy_get_property(path.as_ptr(), path.len(), data, size)
     }))
 }
 

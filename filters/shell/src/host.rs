@@ -109,7 +109,11 @@ impl Host for WasmHost {
     }
 
     fn filter_state(&mut self, key: &str) -> Option<Vec<u8>> {
-        self.got("get_property", abi::property(key)).flatten()
+        self.got("get_property", abi::property(&[key])).flatten()
+    }
+
+    fn property(&mut self, path: &[&str]) -> Option<Vec<u8>> {
+        self.got("get_property", abi::property(path)).flatten()
     }
 
     fn set_filter_state(&mut self, key: &str, value: &[u8]) {

@@ -11,6 +11,7 @@ mod error;
 mod gateway;
 mod load;
 mod validate;
+mod validate_maas;
 
 pub use error::{ConfigError, ConfigErrors, Note};
 pub use gateway::{AddressConfig, EncoderConfig, EnvoyConfig, LimitsConfig, SidecarConfig};

@@ -13,28 +13,28 @@ const EFFORTS: [&str; 3] = ["low", "medium", "high"];
 
 /// Collects mistakes under their paths.
 #[derive(Default)]
-struct Checker {
-    errors: Vec<ConfigError>,
+pub(super) struct Checker {
+    pub(super) errors: Vec<ConfigError>,
 }
 
 impl Checker {
-    fn error(&mut self, path: impl Into<String>, message: impl Into<String>) {
+    pub(super) fn error(&mut self, path: impl Into<String>, message: impl Into<String>) {
         self.errors.push(ConfigError::new(path, message));
     }
 
-    fn unit_interval(&mut self, path: &str, value: f32) {
+    pub(super) fn unit_interval(&mut self, path: &str, value: f32) {
         if !(0.0..=1.0).contains(&value) {
             self.error(path, format!("must be between 0 and 1, got {value}"));
         }
     }
 
-    fn not_empty(&mut self, path: String, value: &str) {
+    pub(super) fn not_empty(&mut self, path: String, value: &str) {
         if value.is_empty() {
             self.error(path, "must not be empty");
         }
     }
 
-    fn known(&mut self, path: String, what: &str, name: &str, names: &BTreeSet<&str>) {
+    pub(super) fn known(&mut self, path: String, what: &str, name: &str, names: &BTreeSet<&str>) {
         if !names.contains(name) {
             let known: Vec<&str> = names.iter().copied().collect();
             let known = if known.is_empty() {
@@ -46,7 +46,7 @@ impl Checker {
         }
     }
 
-    fn unique<'a>(
+    pub(super) fn unique<'a>(
         &mut self,
         list: &str,
         names: impl Iterator<Item = &'a str>,
@@ -274,37 +274,6 @@ impl Config {
                 c.error(format!("model_config.{name}.pii_policy"), "this version has no personal-data guard and refuses to run as if it had one; remove the key");
             }
         }
-    }
-
-    fn check_maas(&self, c: &mut Checker) {
-        let Some(maas) = &self.maas_integration else {
-            return;
-        };
-        let authentication = &maas.authentication;
-        for (key, name) in [
-            ("authentication.user_header", &authentication.user_header),
-            ("authentication.tier_header", &authentication.tier_header),
-            ("headers.prefix", &maas.headers.prefix),
-        ] {
-            let token = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(&b);
-            let lower = name.to_ascii_lowercase();
-            if name.is_empty() || !lower.bytes().all(token) {
-                c.error(
-                    format!("maas_integration.{key}"),
-                    format!(
-                        "must be a header name of letters, digits, `-`, `_` and `.`, got `{name}`"
-                    ),
-                );
-            }
-        }
-        c.not_empty(
-            "maas_integration.authentication.fallback_user".into(),
-            &authentication.fallback_user,
-        );
-        c.not_empty(
-            "maas_integration.authentication.fallback_tier".into(),
-            &authentication.fallback_tier,
-        );
     }
 
     fn check_own_sections(&self, c: &mut Checker) {

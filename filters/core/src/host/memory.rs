@@ -11,6 +11,8 @@ pub(crate) struct MemoryHost {
     pub(crate) response_headers: Vec<Header>,
     pub(crate) chunk: Vec<u8>,
     pub(crate) state: BTreeMap<String, String>,
+    /// By their path, joined by `/`.
+    pub(crate) properties: BTreeMap<String, String>,
     pub(crate) asked: Vec<(String, serde_json::Value)>,
     pub(crate) stored: Vec<StoreRequest>,
     pub(crate) reply: Option<LocalReply>,
@@ -125,6 +127,12 @@ impl Host for MemoryHost {
     fn filter_state(&mut self, key: &str) -> Option<Vec<u8>> {
         self.host_calls += 1;
         self.state.get(key).map(|v| v.clone().into_bytes())
+    }
+    fn property(&mut self, path: &[&str]) -> Option<Vec<u8>> {
+        self.host_calls += 1;
+        self.properties
+            .get(&path.join("/"))
+            .map(|v| v.clone().into_bytes())
     }
     fn set_filter_state(&mut self, key: &str, value: &[u8]) {
         self.host_calls += 1;

@@ -1,19 +1,25 @@
-//! Who is calling: user and tier from the headers that the gateway's authentication sets.
+//! Who is calling: user, tier and groups from the first source that names them.
 //!
-//! 1. A repeated identity header is refused: two readers could see two users.
-//! 2. A missing or empty one gives the fallback, and the caller counts as not identified.
-//! 3. Any other value is the user, exactly: nothing is rejected or changed for how it looks. Bytes that are not UTF-8 are
+//! 1. Sources are request headers, Envoy filter state and dynamic metadata, in the configured order.
+//! 2. A repeated identity header is refused: two readers could see two users.
+//! 3. Unless headers are trusted, they are neither read nor passed on.
+//! 4. Where no source names a user the fallback stands in, or the request is refused with 401; the caller counts as not
+//!    identified.
+//! 5. Any other value is the user, exactly: nothing is rejected or changed for how it looks. Bytes that are not UTF-8 are
 //!    written as U+FFFD and two hex digits each, so that two users stay two.
 
 mod config;
+mod source;
 
 pub use config::{
-    AuthenticationConfig, MaasHeadersConfig, MaasIntegrationConfig, MaasMetricsConfig,
+    AuthenticationConfig, CacheHitTokens, ExtraTokenType, MaasHeadersConfig, MaasIntegrationConfig,
+    MaasMetricsConfig, MetadataConfig, OnMissing, Preset, SourceConfig, Trust,
 };
 
 use std::fmt::Write as _;
 
-use crate::host::{Header, Repeated, unique_header};
+use crate::host::{Header, Host, unique_header};
+use source::{Source, Sources};
 
 /// Who is calling.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +28,8 @@ pub struct Identity {
     pub user: Named,
     /// Tier.
     pub tier: Named,
+    /// Groups, as their source writes them.
+    pub groups: Option<String>,
 }
 
 /// A name and where it came from.
@@ -29,8 +37,17 @@ pub struct Identity {
 pub struct Named {
     /// The name.
     pub name: String,
-    /// Whether the gateway said it, or it is the fallback.
+    /// Whether a source said it, or it is the fallback.
     pub identified: bool,
+}
+
+/// Why a request has no identity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IdentityError<'i> {
+    /// This header came more than once.
+    Repeated(&'i str),
+    /// No source names a user, and there is no fallback.
+    Missing,
 }
 
 impl Identity {
@@ -49,10 +66,11 @@ impl Identity {
 /// Reads the identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Identifier {
-    user_header: String,
-    tier_header: String,
+    sources: Sources,
     fallback_user: String,
     fallback_tier: String,
+    on_missing: OnMissing,
+    trust: Trust,
 }
 
 impl Identifier {
@@ -60,42 +78,65 @@ impl Identifier {
     #[must_use]
     pub fn compile(config: &AuthenticationConfig) -> Self {
         Self {
-            user_header: config.user_header.to_ascii_lowercase(),
-            tier_header: config.tier_header.to_ascii_lowercase(),
+            sources: Sources::compile(config),
             fallback_user: config.fallback_user.clone(),
             fallback_tier: config.fallback_tier.clone(),
+            on_missing: config.on_missing,
+            trust: config.trust,
         }
+    }
+
+    /// Whether a client may not send this header, because nobody vouches for it.
+    #[must_use]
+    pub fn strips(&self, header: &str) -> bool {
+        self.trust == Trust::Nobody && self.sources.headers().any(|h| h == header)
     }
 
     /// The caller behind `headers`.
     ///
     /// # Errors
-    /// The name of the header that is repeated.
-    pub fn identify(&self, headers: &[Header]) -> Result<Identity, &str> {
+    /// A repeated identity header, or no user where one is demanded.
+    pub fn identify(
+        &self,
+        headers: &[Header],
+        host: &mut impl Host,
+    ) -> Result<Identity, IdentityError<'_>> {
+        for header in self.sources.headers() {
+            unique_header(headers, header).map_err(|_| IdentityError::Repeated(header))?;
+        }
+        let headers = if self.trust == Trust::Gateway {
+            headers
+        } else {
+            &[]
+        };
+        let user = first(&self.sources.user, headers, host);
+        if user.is_none() && self.on_missing == OnMissing::Reject {
+            return Err(IdentityError::Missing);
+        }
         Ok(Identity {
-            user: named(headers, &self.user_header, &self.fallback_user)
-                .map_err(|Repeated| self.user_header.as_str())?,
-            tier: named(headers, &self.tier_header, &self.fallback_tier)
-                .map_err(|Repeated| self.tier_header.as_str())?,
+            user: named(user, &self.fallback_user),
+            tier: named(
+                first(&self.sources.tier, headers, host),
+                &self.fallback_tier,
+            ),
+            groups: first(&self.sources.groups, headers, host),
         })
     }
 }
 
-fn named(headers: &[Header], header: &str, fallback: &str) -> Result<Named, Repeated> {
-    let value = unique_header(headers, header)?
-        .map(<[u8]>::trim_ascii)
-        .unwrap_or_default();
-    Ok(if value.is_empty() {
-        Named {
-            name: fallback.into(),
-            identified: false,
-        }
-    } else {
-        Named {
-            name: name_of(value),
-            identified: true,
-        }
+fn first(sources: &[Source], headers: &[Header], host: &mut impl Host) -> Option<String> {
+    sources.iter().find_map(|source| {
+        let value = source.read(headers, host)?;
+        let value = value.trim_ascii();
+        (!value.is_empty()).then(|| name_of(value))
     })
+}
+
+fn named(name: Option<String>, fallback: &str) -> Named {
+    Named {
+        identified: name.is_some(),
+        name: name.unwrap_or_else(|| fallback.into()),
+    }
 }
 
 fn name_of(value: &[u8]) -> String {

@@ -10,7 +10,7 @@ use super::response::{Form, ResponseMeter};
 use super::usage::Usage;
 use crate::config::Config;
 use crate::host::{Flow, Header, Host, LocalReply};
-use crate::identity::{Identifier, Identity, MaasMetricsConfig};
+use crate::identity::{Identifier, Identity, IdentityError, MaasMetricsConfig};
 use crate::metrics::Metric;
 use crate::reply::Fault;
 use crate::request::{Edits, Endpoint, Request};
@@ -114,7 +114,12 @@ impl Meter {
 
     /// Whether a client may not send a header of this name, because others read it as Turnpike's word.
     fn is_ours(&self, header: &str) -> bool {
-        header.starts_with("x-vsr-")
+        let untrusted = match &self.mode {
+            Mode::Standalone => false,
+            Mode::Maas { identifier, .. } => identifier.strips(header),
+        };
+        untrusted
+            || header.starts_with("x-vsr-")
             || header.starts_with(&self.names.prefix)
             || header == "x-selected-model"
     }
@@ -192,14 +197,20 @@ impl MeterStream {
             return refuse(host, &Fault::Internal("a header could not be removed"));
         }
         if let Mode::Maas { identifier, .. } = &meter.mode {
-            match identifier.identify(&headers) {
+            match identifier.identify(&headers, host) {
                 Ok(identity) => {
                     host.set_filter_state(state::USER, identity.user.name.as_bytes());
                     host.set_filter_state(state::TIER, identity.tier.name.as_bytes());
                     host.set_filter_state(state::IDENTIFIED, identity.identified().as_bytes());
+                    if let Some(groups) = &identity.groups {
+                        host.set_filter_state(state::GROUPS, groups.as_bytes());
+                    }
                     self.identity = Some(identity);
                 }
-                Err(header) => return refuse(host, &Fault::RepeatedHeader(header.into())),
+                Err(IdentityError::Repeated(header)) => {
+                    return refuse(host, &Fault::RepeatedHeader(header.into()));
+                }
+                Err(IdentityError::Missing) => return refuse(host, &Fault::Unauthenticated),
             }
         }
         let reads_body = self.endpoint.is_some() && !meter.has_router;
