@@ -98,8 +98,19 @@ pub trait Host {
     fn store(&mut self, entry: StoreRequest) -> Result<(), HostError>;
     /// Answers the request here.
     fn reply(&mut self, reply: LocalReply);
-    /// Adds to a counter.
+    /// Adds to a counter; `by` is above 0.
     fn count(&mut self, metric: Metric, labels: &[&str], by: u64);
+    /// Records a value of a histogram, in the unit of its name.
+    fn record(&mut self, metric: Metric, labels: &[&str], value: u64);
+    /// A value shared by all workers, and its version.
+    fn shared(&mut self, key: &str) -> Option<(Vec<u8>, u32)>;
+    /// Sets a shared value, if its version is still `version`; 0 sets it in any case.
+    ///
+    /// # Errors
+    /// Another worker was faster, or the host failed.
+    fn set_shared(&mut self, key: &str, value: &[u8], version: u32) -> Result<(), HostError>;
+    /// Writes a warning to the proxy's log.
+    fn warn(&mut self, message: &str);
     /// Time in microseconds since an arbitrary fixed moment.
     fn now_us(&mut self) -> u64;
 }
@@ -121,6 +132,10 @@ pub fn unique_header<'h>(headers: &'h [Header], name: &str) -> Result<Option<&'h
 /// A header that must be unique is repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Repeated;
+
+mod action;
+
+pub(crate) use action::{endpoint, refuse, replace_body};
 
 #[cfg(test)]
 pub(crate) mod memory;

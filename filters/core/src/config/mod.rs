@@ -10,12 +10,14 @@
 mod error;
 mod gateway;
 mod load;
+mod telemetry;
 mod validate;
 mod validate_maas;
 
 pub use error::{ConfigError, ConfigErrors, Note};
 pub use gateway::{AddressConfig, EncoderConfig, EnvoyConfig, LimitsConfig, SidecarConfig};
 pub use load::FilterConfig;
+pub use telemetry::TelemetryConfig;
 
 use std::collections::BTreeMap;
 
@@ -79,6 +81,8 @@ pub struct Config {
     pub envoy: EnvoyConfig,
     /// Limits on requests.
     pub limits: LimitsConfig,
+    /// What is told beside metrics.
+    pub telemetry: TelemetryConfig,
 }
 
 impl Config {

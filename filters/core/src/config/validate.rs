@@ -115,6 +115,7 @@ impl Config {
         );
         self.check_guards(&mut c);
         self.check_maas(&mut c);
+        self.check_numbers(&mut c);
         self.check_own_sections(&mut c);
         c.errors
     }
@@ -217,6 +218,41 @@ impl Config {
                     "endpoints of one model must share one `health_check_path` (or have an empty one), got `{}` of `{}` and `{}` of `{}`",
                     first.health_check_path, first.name, other.health_check_path, other.name
                 ),
+            );
+        }
+    }
+
+    /// Prices, and which decisions may be slow.
+    fn check_numbers(&self, c: &mut Checker) {
+        for (name, model) in &self.model_config {
+            let Some(pricing) = &model.pricing else {
+                continue;
+            };
+            for (key, price) in [
+                ("prompt_per_1m", Some(pricing.prompt_per_1m)),
+                ("completion_per_1m", Some(pricing.completion_per_1m)),
+                ("cached_input_per_1m", pricing.cached_input_per_1m),
+                ("cache_hit_per_1m", pricing.cache_hit_per_1m),
+            ] {
+                if let Some(price) = price
+                    && !(0.0..=1e6).contains(&price)
+                {
+                    c.error(
+                        format!("model_config.{name}.pricing.{key}"),
+                        format!("must be between 0 and 1000000, got {price}"),
+                    );
+                }
+            }
+        }
+        let mut decisions: BTreeSet<&str> =
+            self.decisions.iter().map(|d| d.name.as_str()).collect();
+        decisions.extend(["default", "fallback", "none"]);
+        for name in self.telemetry.slow_request_ms_by_decision.keys() {
+            c.known(
+                format!("telemetry.slow_request_ms_by_decision.{name}"),
+                "decision",
+                name,
+                &decisions,
             );
         }
     }
@@ -381,22 +417,8 @@ impl Config {
                 "accepted, no effect: Envoy clears its route cache when a filter changes request headers",
             );
         }
-        for (name, model) in &self.model_config {
-            if model.pricing.is_some() {
-                note(
-                    &format!("model_config.{name}.pricing"),
-                    "accepted, no effect in this version: costs are not calculated",
-                );
-            }
-        }
         let maas = self.maas_integration.as_ref();
         let identified = maas.is_some_and(|m| m.enabled);
-        if maas.is_some_and(|m| m.enabled && m.metrics.internal_cost_calculation) {
-            note(
-                "maas_integration.metrics.internal_cost_calculation",
-                "accepted, no effect in this version: costs are not calculated",
-            );
-        }
         if self.semantic_cache.enabled && !identified && self.semantic_cache.scope != Scope::Global
         {
             note(

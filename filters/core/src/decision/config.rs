@@ -75,6 +75,9 @@ pub struct PricingConfig {
     /// Price of a million prompt tokens that the server had cached.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cached_input_per_1m: Option<f64>,
+    /// Price of a million tokens of answers that the semantic cache served; 0 if missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_hit_per_1m: Option<f64>,
 }
 
 /// One topic.

@@ -18,6 +18,11 @@ pub(crate) struct MemoryHost {
     pub(crate) reply: Option<LocalReply>,
     pub(crate) resumed: bool,
     pub(crate) counters: BTreeMap<String, u64>,
+    pub(crate) histograms: BTreeMap<String, Vec<u64>>,
+    pub(crate) shared: BTreeMap<String, (Vec<u8>, u32)>,
+    /// So many writes of shared values come too late.
+    pub(crate) shared_races: u32,
+    pub(crate) warnings: Vec<String>,
     pub(crate) sidecar_refuses: bool,
     pub(crate) body_cannot_be_replaced: bool,
     pub(crate) host_calls: usize,
@@ -58,6 +63,10 @@ impl MemoryHost {
 
     pub(crate) fn response_header(&self, name: &str) -> Option<String> {
         find(&self.response_headers, name)
+    }
+
+    pub(crate) fn advance_us(&mut self, us: u64) {
+        self.clock_us += us;
     }
 
     pub(crate) fn counter(&self, metric: Metric, labels: &[&str]) -> u64 {
@@ -159,6 +168,35 @@ impl Host for MemoryHost {
         assert_eq!(metric.labels().len(), labels.len(), "{metric:?}");
         assert!(by > 0, "counters take no zero");
         *self.counters.entry(metric.stat_name(labels)).or_default() += by;
+    }
+    fn record(&mut self, metric: Metric, labels: &[&str], value: u64) {
+        assert_eq!(metric.labels().len(), labels.len(), "{metric:?}");
+        self.histograms
+            .entry(metric.stat_name(labels))
+            .or_default()
+            .push(value);
+    }
+    fn shared(&mut self, key: &str) -> Option<(Vec<u8>, u32)> {
+        self.host_calls += 1;
+        self.shared.get(key).cloned()
+    }
+    fn set_shared(&mut self, key: &str, value: &[u8], version: u32) -> Result<(), HostError> {
+        self.host_calls += 1;
+        let current = self.shared.get(key).map_or(0, |s| s.1);
+        if self.shared_races > 0 {
+            self.shared_races -= 1;
+            let entry = self.shared.entry(key.into()).or_default();
+            entry.1 += 1;
+            return Err(HostError);
+        }
+        if version != 0 && version != current {
+            return Err(HostError);
+        }
+        self.shared.insert(key.into(), (value.into(), current + 1));
+        Ok(())
+    }
+    fn warn(&mut self, message: &str) {
+        self.warnings.push(message.into());
     }
     fn now_us(&mut self) -> u64 {
         self.clock_us += 10;

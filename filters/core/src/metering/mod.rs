@@ -1,10 +1,21 @@
-//! Tokens: what a response says it cost, found while it passes.
+//! Metering: who calls, what it cost, what the response says about it.
+//!
+//! [`Meter`] is compiled once for a worker, [`MeterStream`] follows one stream and counts it once, at its end.
 
+mod account;
+mod cardinality;
+mod cost;
+mod facts;
+mod headers;
 mod meter;
 mod response;
+mod sample;
+mod stream;
 mod usage;
 
-pub use meter::{Meter, MeterStream};
-pub(crate) use meter::{ask_for_usage, endpoint, refuse, replace_body};
+pub use cardinality::OTHER;
+pub use meter::Meter;
 pub use response::{Form, MAX_HELD_BYTES, ResponseMeter, Seen};
+pub use stream::MeterStream;
+pub(crate) use stream::millis;
 pub use usage::{Usage, UsageScanner};

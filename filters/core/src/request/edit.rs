@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::{Request, StreamOptions};
+use super::{Endpoint, Request, StreamOptions};
 use crate::json::{Span, push_escaped};
 
 /// Edits of one body, applied together.
@@ -21,6 +21,19 @@ impl Edits {
         let mut json = Vec::with_capacity(model.len().saturating_add(2));
         push_escaped(model, &mut json);
         self.0.push((request.model_span.clone(), json.into()));
+    }
+
+    /// Adds `include_usage` where a stream would end without usage; tells whether it did.
+    pub fn ask_for_usage(&mut self, endpoint: Endpoint, request: &Request) -> bool {
+        let asked = request
+            .stream_options
+            .as_ref()
+            .and_then(|o| o.include_usage.as_ref());
+        let ask = endpoint.has_stream_options() && request.stream && !asked.is_some_and(|a| a.0);
+        if ask {
+            self.include_usage(request);
+        }
+        ask
     }
 
     /// Asks for the usage at the end of a stream.

@@ -3,8 +3,8 @@
 use super::route::{KeywordMatcher, Route, Router};
 use crate::cache::{Skip, is_storable};
 use crate::decision::{Category, OnError};
-use crate::host::{Flow, Header, Host, HostError, LocalReply};
-use crate::metering::{Form, ask_for_usage, endpoint, refuse, replace_body};
+use crate::host::{Flow, Header, Host, HostError, LocalReply, endpoint, refuse, replace_body};
+use crate::metering::{Form, millis};
 use crate::metrics::Metric;
 use crate::reply::Fault;
 use crate::request::{Edits, Endpoint, Request};
@@ -20,6 +20,7 @@ pub struct RouterStream {
     phase: Phase,
     capture: Option<Capture>,
     computed_us: u64,
+    waited_us: u64,
 }
 
 #[derive(Debug, Default)]
@@ -178,6 +179,8 @@ impl RouterStream {
             state::TIMING_ROUTER,
             self.computed_us.to_string().as_bytes(),
         );
+        let classified = millis(self.computed_us.saturating_add(self.waited_us));
+        host.set_filter_state(state::TIMING_CLASSIFICATION, classified.as_bytes());
     }
 
     fn decide<K: KeywordMatcher>(
@@ -275,8 +278,8 @@ impl RouterStream {
             return;
         };
         let started = host.now_us();
-        let waited = started.saturating_sub(question.asked_us);
-        host.set_filter_state(state::TIMING_SIDECAR, waited.to_string().as_bytes());
+        self.waited_us = started.saturating_sub(question.asked_us);
+        host.set_filter_state(state::TIMING_SIDECAR, self.waited_us.to_string().as_bytes());
         let flow = match answer(status, body) {
             Ok(answer) => self.with_answer(router, host, *question, answer),
             Err(fault) => self.without_sidecar(router, host, *question, fault),
@@ -389,7 +392,7 @@ impl RouterStream {
         {
             edits.add_member(request, key, value);
         }
-        let usage_requested = router.has_meter && ask_for_usage(*endpoint, request, &mut edits);
+        let usage_requested = router.has_meter && edits.ask_for_usage(*endpoint, request);
         if !edits.is_empty() && replace_body(host, &edits.apply(body)).is_err() {
             return refuse(host, &Fault::Internal("the body could not be replaced"));
         }

@@ -15,6 +15,7 @@ fn usage(prompt: u64, completion: u64) -> Usage {
     Usage {
         prompt_tokens: Some(prompt),
         completion_tokens: Some(completion),
+        ..Usage::default()
     }
 }
 
@@ -140,7 +141,10 @@ fn other_apis_report_their_usage_too() {
     let responses = "event: response.completed\ndata: {\"type\":\"response.completed\",\"response\":{\"id\":\"r\",\"usage\":{\"input_tokens\":3,\"input_tokens_details\":{\"cached_tokens\":1},\"output_tokens\":9}}}\n\n";
     assert_eq!(
         run(Form::Sse, false, &[responses.as_bytes()]).0.usage,
-        usage(3, 9)
+        Usage {
+            cached_tokens: Some(1),
+            ..usage(3, 9)
+        }
     );
     let embeddings =
         "{\"data\":[{\"embedding\":[0.1]}],\"usage\":{\"prompt_tokens\":8,\"total_tokens\":8}}";
@@ -148,8 +152,95 @@ fn other_apis_report_their_usage_too() {
         run(Form::Json, false, &[embeddings.as_bytes()]).0.usage,
         Usage {
             prompt_tokens: Some(8),
-            completion_tokens: None
+            ..Usage::default()
         }
+    );
+}
+
+/// One stream and one document of each API, with the usage that must be found.
+fn golden() -> Vec<(&'static str, Form, String, Usage)> {
+    let sse = |events: &[&str]| {
+        events
+            .iter()
+            .map(|e| format!("data: {e}\n\n"))
+            .collect::<String>()
+    };
+    let named = |events: &[(&str, &str)]| {
+        events
+            .iter()
+            .map(|(name, data)| format!("event: {name}\ndata: {data}\n\n"))
+            .collect::<String>()
+    };
+    let full = Usage {
+        cached_tokens: Some(8),
+        reasoning_tokens: Some(3),
+        ..usage(20, 7)
+    };
+    let claude = Usage {
+        cache_read_tokens: Some(100),
+        cache_creation_tokens: Some(50),
+        ..usage(25, 15)
+    };
+    let details = r#""usage":{"prompt_tokens":20,"completion_tokens":7,"total_tokens":27,"prompt_tokens_details":{"cached_tokens":8,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":3}}"#;
+    let responses = r#""usage":{"input_tokens":20,"input_tokens_details":{"cached_tokens":8},"output_tokens":7,"output_tokens_details":{"reasoning_tokens":3},"total_tokens":27}"#;
+    let anthropic = r#""usage":{"input_tokens":25,"cache_creation_input_tokens":50,"cache_read_input_tokens":100,"output_tokens":1}"#;
+    vec![
+        ("chat", Form::Json, format!(r#"{{"id":"1","choices":[{{"message":{{"content":"é"}}}}],{details}}}"#), full),
+        ("chat stream", Form::Sse, sse(&[r#"{"choices":[{"delta":{"content":"a"}}],"usage":null}"#, &format!(r#"{{"choices":[],{details}}}"#), "[DONE]"]), full),
+        ("completions", Form::Json, format!(r#"{{"choices":[{{"text":"a"}}],{details}}}"#), full),
+        ("completions stream", Form::Sse, sse(&[r#"{"choices":[{"text":"a"}]}"#, &format!(r#"{{"choices":[],{details}}}"#)]), full),
+        ("embeddings", Form::Json, r#"{"data":[{"embedding":[0.1,-2e-3]}],"usage":{"prompt_tokens":8,"total_tokens":8}}"#.into(), Usage { prompt_tokens: Some(8), ..Usage::default() }),
+        ("responses", Form::Json, format!(r#"{{"object":"response","output":[{{"content":[{{"text":"a"}}]}}],{responses}}}"#), full),
+        ("responses stream", Form::Sse, named(&[("response.output_text.delta", r#"{"type":"response.output_text.delta","delta":"a"}"#), ("response.completed", &format!(r#"{{"type":"response.completed","response":{{"id":"r",{responses}}}}}"#))]), full),
+        ("messages", Form::Json, r#"{"type":"message","content":[{"type":"text","text":"a"}],"usage":{"input_tokens":25,"cache_creation_input_tokens":50,"cache_read_input_tokens":100,"output_tokens":15}}"#.into(), claude),
+        ("messages stream", Form::Sse, named(&[("message_start", &format!(r#"{{"type":"message_start","message":{{"id":"m",{anthropic}}}}}"#)), ("content_block_delta", r#"{"type":"content_block_delta","delta":{"type":"text_delta","text":"a"}}"#), ("message_delta", r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":15}}"#)]), claude),
+        ("vLLM stream with continuous usage", Form::Sse, sse(&[r#"{"choices":[{"delta":{"content":"a"}}],"usage":{"prompt_tokens":20,"completion_tokens":1,"total_tokens":21}}"#, r#"{"choices":[{"delta":{"content":"b"}}],"usage":{"prompt_tokens":20,"completion_tokens":2,"total_tokens":22}}"#, "[DONE]"]), usage(20, 2)),
+        ("Gemini stream", Form::Sse, sse(&[r#"{"choices":[{"delta":{"content":"a","role":"assistant"}}],"created":1,"model":"gemini","object":"chat.completion.chunk","usage":{"completion_tokens":7,"prompt_tokens":20,"total_tokens":27}}"#, "[DONE]"]), usage(20, 7)),
+    ]
+}
+
+#[test]
+fn usage_of_every_api_is_found_at_every_split() {
+    for (name, form, body, expected) in golden() {
+        for at in 0..=body.len() {
+            let (a, b) = body.as_bytes().split_at(at);
+            let (seen, out) = run(form, false, &[a, b]);
+            assert_eq!(
+                (seen.usage, out.as_slice()),
+                (expected, body.as_bytes()),
+                "{name} split at {at}"
+            );
+        }
+        let bytes: Vec<&[u8]> = body.as_bytes().chunks(1).collect();
+        assert_eq!(
+            run(form, true, &bytes).0.usage,
+            expected,
+            "{name} byte by byte"
+        );
+    }
+}
+
+#[test]
+fn cached_tokens_are_part_of_the_prompt_whoever_counts_them() {
+    let usages: Vec<(&str, Usage)> = golden()
+        .into_iter()
+        .map(|(name, _, _, usage)| (name, usage))
+        .collect();
+    let of = |name: &str| usages.iter().find(|u| u.0 == name).unwrap().1;
+    let chat = of("chat");
+    assert_eq!(
+        (
+            chat.prompt(),
+            chat.cached(),
+            chat.completion(),
+            chat.reasoning()
+        ),
+        (20, 8, 7, 3)
+    );
+    let claude = of("messages");
+    assert_eq!(
+        (claude.prompt(), claude.cached(), claude.completion()),
+        (175, 100, 15)
     );
 }
 

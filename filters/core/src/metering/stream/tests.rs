@@ -1,4 +1,5 @@
 use super::*;
+use crate::config::Config;
 use crate::host::memory::MemoryHost;
 
 const CHAT: &str = "/v1/chat/completions";
@@ -15,11 +16,20 @@ fn maas() -> Meter {
     Meter::compile(
         &config(", maas_integration: {enabled: true}"),
         &["meter".into(), "router".into()],
+        &mut MemoryHost::default(),
+    )
+}
+
+fn with_router(config: &Config) -> Meter {
+    Meter::compile(
+        config,
+        &["meter".into(), "router".into()],
+        &mut MemoryHost::default(),
     )
 }
 
 fn alone(maas: &str) -> Meter {
-    Meter::compile(&config(maas), &["meter".into()])
+    Meter::compile(&config(maas), &["meter".into()], &mut MemoryHost::default())
 }
 
 fn request(host: &mut MemoryHost, meter: &Meter) -> MeterStream {
@@ -349,7 +359,7 @@ fn switched_off_exports_are_off() {
     let switched = config(
         ", maas_integration: {enabled: true, metrics: {export_token_metrics: false, export_cache_metrics: false, export_routing_metrics: false}, headers: {export_routing: false, export_cache: false}}",
     );
-    let meter = Meter::compile(&switched, &["meter".into(), "router".into()]);
+    let meter = with_router(&switched);
     let mut host = alice("{}");
     let mut stream = request(&mut host, &meter);
     routed(&mut host);
@@ -363,7 +373,7 @@ fn switched_off_exports_are_off() {
 #[test]
 fn the_prefix_of_response_headers_is_the_configured_one() {
     let config = config(", maas_integration: {enabled: true, headers: {prefix: X-Bill-}}");
-    let meter = Meter::compile(&config, &["meter".into(), "router".into()]);
+    let meter = with_router(&config);
     let mut host = alice("{}");
     host.request_headers.push(Header {
         name: "x-bill-decision".into(),
@@ -389,4 +399,326 @@ fn a_body_that_cannot_be_replaced_does_not_go_upstream() {
     stream.on_request_headers(&meter, &mut host, false);
     assert_eq!(stream.on_request_body(&meter, &mut host), Flow::Pause);
     assert_eq!(host.reply.unwrap().status, 500);
+}
+
+fn maas_with(more: &str) -> Meter {
+    with_router(&config(&format!(
+        ", maas_integration: {{enabled: true, {more}}}"
+    )))
+}
+
+/// A whole request of alice with this answer.
+fn settle(meter: &Meter, host: &mut MemoryHost, answer: &str) {
+    let mut stream = request(host, meter);
+    routed(host);
+    host.respond("200", "application/json");
+    respond(&mut stream, meter, host, &[answer]);
+    stream.on_log(meter, host);
+}
+
+const DETAILED: &str = r#"{"choices":[],"usage":{"prompt_tokens":30,"completion_tokens":50,"prompt_tokens_details":{"cached_tokens":10},"completion_tokens_details":{"reasoning_tokens":40}}}"#;
+
+#[test]
+fn cached_and_reasoning_tokens_are_told_apart_where_asked() {
+    let tokens = |host: &MemoryHost, kind: &str| {
+        host.counter(Metric::Tokens, &["alice", "gold", "qwen3", kind])
+    };
+    let mut host = alice("{}");
+    settle(&maas(), &mut host, DETAILED);
+    assert_eq!(
+        (tokens(&host, "prompt"), tokens(&host, "completion")),
+        (30, 50)
+    );
+    assert_eq!(
+        (tokens(&host, "cached"), tokens(&host, "reasoning")),
+        (0, 0)
+    );
+    let mut host = alice("{}");
+    settle(
+        &maas_with("metrics: {extra_token_types: [cached, reasoning]}"),
+        &mut host,
+        DETAILED,
+    );
+    assert_eq!(
+        (
+            tokens(&host, "prompt"),
+            tokens(&host, "cached"),
+            tokens(&host, "reasoning")
+        ),
+        (30, 10, 40)
+    );
+}
+
+fn priced(maas: &str) -> Meter {
+    let yaml = format!(
+        "{{vllm_endpoints: [{{name: l, address: a, port: 1}}], model_config: {{qwen3: {{pricing: {{currency: USD, prompt_per_1m: 2, completion_per_1m: 10, cached_input_per_1m: 0.5, cache_hit_per_1m: 0.1}}}}}}, default_model: qwen3{maas}}}"
+    );
+    with_router(&Config::from_value(serde_saphyr::from_str(&yaml).unwrap()).unwrap())
+}
+
+#[test]
+fn cost_is_calculated_standalone_and_hybrid_but_not_in_maas_mode() {
+    for (maas, cost) in [
+        ("", 545),
+        (
+            ", maas_integration: {enabled: true, metrics: {internal_cost_calculation: true}}",
+            545,
+        ),
+        (", maas_integration: {enabled: true}", 0),
+    ] {
+        let mut host = alice("{}");
+        settle(&priced(maas), &mut host, DETAILED);
+        // 20 × 2 + 10 × 0.5 + 50 × 10 millionths
+        assert_eq!(
+            host.counter(Metric::ModelCost, &["qwen3", "USD"]),
+            cost,
+            "{maas}"
+        );
+        let standard = host.counter(Metric::ModelTokens, &["qwen3"]);
+        assert_eq!(
+            standard > 0,
+            maas.is_empty(),
+            "hybrid mode keeps the standard token metrics off"
+        );
+    }
+}
+
+#[test]
+fn a_cache_hit_counts_tokens_only_where_asked_and_has_its_own_price() {
+    let hit = |meter: &Meter| {
+        let mut host = alice("{}");
+        let mut stream = request(&mut host, meter);
+        routed(&mut host);
+        host.state.insert("turnpike.cache".into(), "hit".into());
+        host.respond("200", "application/json");
+        respond(&mut stream, meter, &mut host, &[DETAILED]);
+        stream.on_log(meter, &mut host);
+        host
+    };
+    let tokens =
+        |host: &MemoryHost| host.counter(Metric::Tokens, &["alice", "gold", "qwen3", "prompt"]);
+    assert_eq!(tokens(&hit(&maas())), 0);
+    assert_eq!(
+        tokens(&hit(&maas_with("metrics: {cache_hit_tokens: full}"))),
+        30
+    );
+    let host = hit(&priced(
+        ", maas_integration: {enabled: true, metrics: {internal_cost_calculation: true}}",
+    ));
+    // 80 tokens × 0.1 millionths
+    assert_eq!(
+        (
+            tokens(&host),
+            host.counter(Metric::ModelCost, &["qwen3", "USD"])
+        ),
+        (0, 8)
+    );
+}
+
+#[test]
+fn words_of_guards_are_counted_and_told() {
+    let meter = maas_with("headers: {export_security: true}");
+    let mut host = alice("{}");
+    let mut stream = request(&mut host, &meter);
+    routed(&mut host);
+    host.state.insert(
+        "turnpike.pii_types".into(),
+        "EMAIL_ADDRESS, PHONE_NUMBER".into(),
+    );
+    host.state
+        .insert("turnpike.jailbreak".into(), "true".into());
+    host.respond("200", "application/json");
+    respond(&mut stream, &meter, &mut host, &[ANSWER]);
+    stream.on_log(&meter, &mut host);
+    for kind in ["EMAIL_ADDRESS", "PHONE_NUMBER"] {
+        assert_eq!(
+            host.counter(Metric::PiiDetections, &["alice", "gold", kind]),
+            1
+        );
+    }
+    assert_eq!(
+        host.counter(Metric::JailbreakDetections, &["alice", "gold"]),
+        1
+    );
+    assert_eq!(
+        host.response_header("x-vsr-pii-types").as_deref(),
+        Some("EMAIL_ADDRESS, PHONE_NUMBER")
+    );
+    assert_eq!(
+        host.response_header("x-vsr-jailbreak-blocked").as_deref(),
+        Some("true")
+    );
+    let mut host = alice("{}");
+    settle(
+        &maas_with("metrics: {export_security_metrics: false}"),
+        &mut host,
+        ANSWER,
+    );
+    assert!(!host.counters.keys().any(|k| k.contains("detections")));
+}
+
+#[test]
+fn users_above_the_cap_are_other() {
+    let meter = maas_with("metrics: {max_users: 2, pinned_users: [vip]}");
+    let mut host = MemoryHost::default();
+    let mut labels = Vec::new();
+    for user in ["a", "b", "vip", "a"] {
+        host.request_headers =
+            MemoryHost::post(CHAT, &[("x-auth-request-user", user)], "{}").request_headers;
+        settle(&meter, &mut host, ANSWER);
+        labels.push(user);
+    }
+    let requests = |user: &str| host.counter(Metric::Requests, &[user, "free", "qwen3", "math"]);
+    assert_eq!(
+        (
+            requests("a"),
+            requests("b"),
+            requests("vip"),
+            requests("other")
+        ),
+        (2, 0, 1, 1)
+    );
+    assert_eq!(host.counter(Metric::LabelOverflow, &["user"]), 1);
+}
+
+#[test]
+fn latency_is_measured_by_tier_and_model_never_by_user() {
+    let meter = maas();
+    let mut host = alice("{}");
+    let mut stream = request(&mut host, &meter);
+    routed(&mut host);
+    host.respond("200", "text/event-stream");
+    respond(
+        &mut stream,
+        &meter,
+        &mut host,
+        &[
+            "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}]}\n\n",
+            "data: {\"choices\":[],\"usage\":{\"prompt_tokens\":3,\"completion_tokens\":5}}\n\n",
+        ],
+    );
+    stream.on_log(&meter, &mut host);
+    for metric in [
+        Metric::RequestDuration,
+        Metric::TimeToFirstToken,
+        Metric::TimePerOutputToken,
+    ] {
+        assert_eq!(
+            host.histograms[&metric.stat_name(&["gold", "qwen3"])].len(),
+            1,
+            "{metric:?}"
+        );
+    }
+    assert!(!host.histograms.keys().any(|k| k.contains("alice")));
+    let mut host = alice("{}");
+    settle(
+        &maas_with("metrics: {export_latency_metrics: false}"),
+        &mut host,
+        ANSWER,
+    );
+    assert!(host.histograms.is_empty());
+}
+
+#[test]
+fn sampled_counts_are_scaled() {
+    let meter = maas_with("metrics: {sample_rate: 0.5}");
+    let mut host = alice("{}");
+    for _ in 0..2000 {
+        settle(&meter, &mut host, ANSWER);
+    }
+    let requests = host.counter(Metric::Requests, &["alice", "gold", "qwen3", "math"]);
+    // Every counted request counts for two; the standard deviation of their sum is 45.
+    assert!(
+        (1750..2250).contains(&requests) && requests % 2 == 0,
+        "{requests}"
+    );
+    assert_eq!(
+        host.counter(Metric::Tokens, &["alice", "gold", "qwen3", "prompt"]),
+        requests * 3
+    );
+}
+
+#[test]
+fn a_missing_user_is_refused_where_one_is_demanded() {
+    let meter = maas_with("authentication: {on_missing: reject}");
+    let mut host = MemoryHost::post(CHAT, &[], "{}");
+    let mut stream = MeterStream::default();
+    assert_eq!(
+        stream.on_request_headers(&meter, &mut host, false),
+        Flow::Pause
+    );
+    assert_eq!(host.reply.unwrap().status, 401);
+    let mut other = MemoryHost::post("/healthz", &[], "");
+    assert_eq!(
+        MeterStream::default().on_request_headers(&meter, &mut other, true),
+        Flow::Continue
+    );
+}
+
+#[test]
+fn fallback_identities_are_counted() {
+    let mut host = MemoryHost::post(CHAT, &[("x-auth-request-tier", "gold")], "{}");
+    settle(&maas(), &mut host, ANSWER);
+    assert_eq!(host.counter(Metric::IdentityMissing, &["user"]), 1);
+    assert_eq!(host.counter(Metric::IdentityMissing, &["tier"]), 0);
+    assert_eq!(
+        host.counter(Metric::Requests, &["unknown", "gold", "qwen3", "math"]),
+        1
+    );
+}
+
+#[test]
+fn compressed_answers_are_said_to_be_unreadable() {
+    let meter = maas();
+    let mut host = alice("{}");
+    let mut stream = request(&mut host, &meter);
+    routed(&mut host);
+    host.respond("200", "application/json");
+    host.response_headers.push(Header {
+        name: "content-encoding".into(),
+        value: b"gzip".to_vec(),
+    });
+    respond(&mut stream, &meter, &mut host, &["\u{1f}gzip"]);
+    stream.on_log(&meter, &mut host);
+    assert_eq!(
+        host.counter(Metric::ResponsesUnreadable, &["content_encoding"]),
+        1
+    );
+}
+
+#[test]
+fn the_time_and_slow_requests_are_told_where_asked() {
+    let yaml = "{vllm_endpoints: [{name: l, address: a, port: 1}], model_config: {qwen3: {}}, default_model: qwen3, telemetry: {response_time_header: true, session_header: X-Session-Id, slow_request_ms: 1000}}";
+    let meter = with_router(&Config::from_value(serde_saphyr::from_str(yaml).unwrap()).unwrap());
+    let mut host = MemoryHost::post(CHAT, &[("x-session-id", "s-1")], "{}");
+    let mut stream = request(&mut host, &meter);
+    routed(&mut host);
+    host.respond("200", "application/json");
+    host.advance_us(8_449);
+    respond(&mut stream, &meter, &mut host, &[ANSWER]);
+    let time = host.response_header("x-response-time").unwrap();
+    assert!(
+        time.starts_with("8.4") && time.ends_with("ms") && time.len() == 6,
+        "{time}"
+    );
+    host.advance_us(2_000_000);
+    stream.on_log(&meter, &mut host);
+    assert_eq!(host.state["turnpike.session"], "s-1");
+    assert_eq!(host.state["turnpike.slow"], "true");
+    assert_eq!(host.counter(Metric::SlowRequests, &["math"]), 1);
+    assert_eq!(host.warnings.len(), 1);
+}
+
+#[test]
+fn standalone_mode_does_no_identity_work() {
+    let calls = |maas: &str| {
+        let meter = with_router(&config(maas));
+        let mut host = alice("{}");
+        MeterStream::default().on_request_headers(&meter, &mut host, false);
+        host.host_calls
+    };
+    // All headers at once, and nothing else.
+    assert_eq!(calls(""), 1);
+    assert_eq!(calls(", maas_integration: {enabled: false}"), 1);
+    assert!(calls(", maas_integration: {enabled: true}") > 1);
 }

@@ -1,0 +1,39 @@
+//! What both filters do to a stream.
+
+use super::{Flow, Header, Host, HostError, LocalReply};
+use crate::metrics::Metric;
+use crate::reply::Fault;
+use crate::request::Endpoint;
+use crate::state;
+
+/// The LLM API that a request with these headers is for.
+pub(crate) fn endpoint(headers: &[Header]) -> Option<Endpoint> {
+    let value = |name: &str| {
+        headers
+            .iter()
+            .find(|h| h.name == name)
+            .map(|h| h.value.as_slice())
+    };
+    if value(":method")? != b"POST" {
+        return None;
+    }
+    Endpoint::of_path(std::str::from_utf8(value(":path")?).ok()?)
+}
+
+/// Replaces the held body and its length.
+pub(crate) fn replace_body(host: &mut impl Host, body: &[u8]) -> Result<(), HostError> {
+    host.set_request_header("content-length", body.len().to_string().as_bytes())?;
+    host.replace_request_body(body)
+}
+
+/// Answers with an error object, counts it and shows it to the log.
+pub(crate) fn refuse(host: &mut impl Host, fault: &Fault) -> Flow {
+    host.count(Metric::Errors, &[fault.code()], 1);
+    host.set_filter_state(state::BLOCK, fault.code().as_bytes());
+    host.reply(LocalReply {
+        status: fault.status(),
+        headers: Vec::new(),
+        body: fault.body(),
+    });
+    Flow::Pause
+}

@@ -1,0 +1,102 @@
+//! What a response says in its headers. Names are made once, when the configuration is read.
+
+use super::facts::Facts;
+use crate::host::Host;
+use crate::identity::MaasHeadersConfig;
+
+/// Names of the response headers; `None` = not exported.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct HeaderNames {
+    /// Inbound headers with this start are stripped, beside `x-vsr-`.
+    pub(super) prefix: String,
+    routing: Option<RoutingNames>,
+    cache_hit: Option<String>,
+    security: Option<SecurityNames>,
+    fallback: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct RoutingNames {
+    model: String,
+    decision: String,
+    category: String,
+    reasoning: String,
+    system_prompt: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct SecurityNames {
+    pii_types: String,
+    jailbreak: String,
+}
+
+impl HeaderNames {
+    /// Names of vLLM Semantic Router.
+    pub(super) fn standalone() -> Self {
+        Self {
+            prefix: "x-vsr-".into(),
+            routing: Some(RoutingNames {
+                model: "x-vsr-selected-model".into(),
+                decision: "x-vsr-selected-decision".into(),
+                category: "x-vsr-selected-category".into(),
+                reasoning: "x-vsr-selected-reasoning".into(),
+                system_prompt: "x-vsr-injected-system-prompt".into(),
+            }),
+            cache_hit: Some("x-vsr-cache-hit".into()),
+            security: None,
+            fallback: "x-vsr-fallback".into(),
+        }
+    }
+
+    /// Names of seed 001.
+    pub(super) fn maas(config: &MaasHeadersConfig) -> Self {
+        let prefix = config.prefix.to_ascii_lowercase();
+        let name = |end: &str| format!("{prefix}{end}");
+        Self {
+            routing: config.export_routing.then(|| RoutingNames {
+                model: name("model-selected"),
+                decision: name("decision"),
+                category: name("category"),
+                reasoning: name("reasoning-enabled"),
+                system_prompt: name("system-prompt-injected"),
+            }),
+            cache_hit: config.export_cache.then(|| name("cache-hit")),
+            security: config.export_security.then(|| SecurityNames {
+                pii_types: name("pii-types"),
+                jailbreak: name("jailbreak-blocked"),
+            }),
+            fallback: name("fallback"),
+            prefix,
+        }
+    }
+
+    /// Writes what is known about the route into the response.
+    pub(super) fn tell(&self, facts: &Facts, host: &mut impl Host) {
+        if let Some(names) = &self.routing {
+            host.set_response_header(&names.model, facts.model.as_bytes());
+            host.set_response_header(&names.decision, facts.decision.as_bytes());
+            host.set_response_header(&names.category, facts.category.as_bytes());
+            host.set_response_header(&names.reasoning, facts.reasoning.as_bytes());
+            host.set_response_header(&names.system_prompt, facts.system_prompt.as_bytes());
+        }
+        if let Some(name) = &self.cache_hit {
+            let hit = if facts.is_cache_hit() {
+                "true"
+            } else {
+                "false"
+            };
+            host.set_response_header(name, hit.as_bytes());
+        }
+        if let Some(names) = &self.security {
+            if !facts.pii_types.is_empty() {
+                host.set_response_header(&names.pii_types, facts.pii_types.as_bytes());
+            }
+            if facts.jailbreak {
+                host.set_response_header(&names.jailbreak, b"true");
+            }
+        }
+        if !facts.fallback.is_empty() {
+            host.set_response_header(&self.fallback, facts.fallback.as_bytes());
+        }
+    }
+}

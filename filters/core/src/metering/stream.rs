@@ -1,0 +1,270 @@
+//! The meter's view of one stream.
+//!
+//! 1. Request headers: headers that are not the client's to set are stripped, the caller is identified and published.
+//! 2. Request body, only when no router follows: model and stream flags are read, the usage of streams is asked for.
+//! 3. Response headers: the facts that the router published become response headers.
+//! 4. Response body: tokens are found while it passes.
+//! 5. End of the stream, once, however it ended: everything is counted.
+
+use super::account::{Mode, Settled, Times, Tokens};
+use super::facts::Facts;
+use super::meter::Meter;
+use super::response::{Form, ResponseMeter};
+use crate::host::{Flow, Header, Host, HostError, endpoint, refuse, replace_body};
+use crate::identity::{Identity, IdentityError};
+use crate::metrics::Metric;
+use crate::reply::Fault;
+use crate::request::{Edits, Endpoint, Request};
+use crate::state;
+
+/// Bytes of text that one token stands for where nobody reported usage; the usual rule of thumb for English.
+const BYTES_PER_TOKEN: u64 = 4;
+
+/// One stream.
+#[derive(Debug, Default)]
+pub struct MeterStream {
+    endpoint: Option<Endpoint>,
+    identity: Option<Identity>,
+    facts: Facts,
+    status: u16,
+    response: Option<ResponseMeter>,
+    times: Times,
+    streamed: bool,
+}
+
+impl MeterStream {
+    /// Request headers are here.
+    pub fn on_request_headers(
+        &mut self,
+        meter: &Meter,
+        host: &mut impl Host,
+        end_of_stream: bool,
+    ) -> Flow {
+        let headers = host.request_headers();
+        self.endpoint = endpoint(&headers);
+        if self.endpoint.is_some() {
+            self.times.start_us = host.now_us();
+        }
+        if strip(meter, host, &headers).is_err() {
+            return refuse(host, &Fault::Internal("a header could not be removed"));
+        }
+        if let Err(fault) = self.identify(meter, host, &headers) {
+            return refuse(host, &fault);
+        }
+        self.publish_session(meter, host, &headers);
+        let reads_body = self.endpoint.is_some() && !meter.has_router;
+        if reads_body && !end_of_stream {
+            Flow::Pause
+        } else {
+            Flow::Continue
+        }
+    }
+
+    fn identify(
+        &mut self,
+        meter: &Meter,
+        host: &mut impl Host,
+        headers: &[Header],
+    ) -> Result<(), Fault> {
+        let Mode::Maas(maas) = &meter.mode else {
+            return Ok(());
+        };
+        let identity = match maas.identifier.identify(headers, host) {
+            Ok(identity) => identity,
+            Err(IdentityError::Repeated(name)) => return Err(Fault::RepeatedHeader(name.into())),
+            Err(IdentityError::Missing) if self.endpoint.is_some() => {
+                return Err(Fault::Unauthenticated);
+            }
+            // What is no LLM request is not ours to refuse.
+            Err(IdentityError::Missing) => return Ok(()),
+        };
+        host.set_filter_state(state::USER, identity.user.name.as_bytes());
+        host.set_filter_state(state::TIER, identity.tier.name.as_bytes());
+        host.set_filter_state(state::IDENTIFIED, identity.identified().as_bytes());
+        if let Some(groups) = &identity.groups {
+            host.set_filter_state(state::GROUPS, groups.as_bytes());
+        }
+        if self.endpoint.is_some() {
+            for (label, named) in [("user", &identity.user), ("tier", &identity.tier)] {
+                if !named.identified {
+                    host.count(Metric::IdentityMissing, &[label], 1);
+                }
+            }
+            if meter.measures() {
+                let took = host.now_us().saturating_sub(self.times.start_us);
+                host.record(Metric::Processing, &["identity"], took);
+            }
+        }
+        self.identity = Some(identity);
+        Ok(())
+    }
+
+    fn publish_session(&self, meter: &Meter, host: &mut impl Host, headers: &[Header]) {
+        let Some(name) = meter.telemetry.session_header.as_ref() else {
+            return;
+        };
+        if self.endpoint.is_some()
+            && let Some(header) = headers.iter().find(|h| h.name == *name)
+        {
+            host.set_filter_state(state::SESSION, &header.value);
+        }
+    }
+
+    /// More of the request body is there. Held only when the meter reads it.
+    #[must_use]
+    pub fn on_request_chunk(&self, meter: &Meter) -> Flow {
+        if self.endpoint.is_some() && !meter.has_router {
+            Flow::Pause
+        } else {
+            Flow::Continue
+        }
+    }
+
+    /// The request body is complete. Read only when the meter is alone.
+    pub fn on_request_body(&mut self, meter: &Meter, host: &mut impl Host) -> Flow {
+        let Some(endpoint) = self.endpoint.filter(|_| !meter.has_router) else {
+            return Flow::Continue;
+        };
+        let body = host.request_body();
+        // What cannot be read is the server's to refuse; it is counted without a model.
+        let Ok(request) = Request::parse(endpoint, &body) else {
+            return Flow::Continue;
+        };
+        host.set_filter_state(state::MODEL, meter.model_label(&request.model).as_bytes());
+        host.set_filter_state(
+            state::PROMPT_BYTES,
+            request.text_bytes().to_string().as_bytes(),
+        );
+        host.set_filter_state(state::STREAM, request.stream.to_string().as_bytes());
+        let mut edits = Edits::default();
+        if edits.ask_for_usage(endpoint, &request) {
+            if replace_body(host, &edits.apply(&body)).is_err() {
+                return refuse(host, &Fault::Internal("the body could not be replaced"));
+            }
+            host.set_filter_state(state::USAGE_REQUESTED, b"1");
+        }
+        Flow::Continue
+    }
+
+    /// Response headers are here: of the upstream, of a cache hit, or of an error.
+    pub fn on_response_headers(&mut self, meter: &Meter, host: &mut impl Host) {
+        if self.endpoint.is_none() {
+            return;
+        }
+        let started = host.now_us();
+        self.facts = Facts::published(host, meter.reads_security());
+        let headers = host.response_headers();
+        self.read_response_headers(host, &headers);
+        meter.names.tell(&self.facts, host);
+        if meter.telemetry.response_time_header {
+            let took = started.saturating_sub(self.times.start_us);
+            host.set_response_header("x-response-time", format!("{}ms", millis(took)).as_bytes());
+        }
+        if meter.measures() {
+            let took = host.now_us().saturating_sub(started);
+            host.record(Metric::Processing, &["headers"], took);
+        }
+    }
+
+    fn read_response_headers(&mut self, host: &mut impl Host, headers: &[Header]) {
+        let value = |name: &str| {
+            headers
+                .iter()
+                .find(|h| h.name == name)
+                .map(|h| h.value.as_slice())
+        };
+        self.status = value(":status")
+            .and_then(|s| std::str::from_utf8(s).ok())
+            .and_then(|s| s.parse().ok())
+            .unwrap_or_default();
+        let mut form = Form::of_content_type(value("content-type").unwrap_or_default());
+        self.streamed = form == Form::Sse;
+        let encoded =
+            value("content-encoding").is_some_and(|v| !v.eq_ignore_ascii_case(b"identity"));
+        if encoded {
+            host.count(Metric::ResponsesUnreadable, &["content_encoding"], 1);
+            form = Form::Other;
+        }
+        self.response = Some(ResponseMeter::new(form, self.facts.usage_requested));
+    }
+
+    /// A chunk of the response body passes.
+    pub fn on_response_body(&mut self, host: &mut impl Host, size: usize, end_of_stream: bool) {
+        let Some(response) = &mut self.response else {
+            return;
+        };
+        if size > 0 && self.times.first_bytes_us.is_none() && self.streamed {
+            self.times.first_bytes_us = Some(host.now_us());
+        }
+        let chunk = if size > 0 {
+            host.response_chunk(size)
+        } else {
+            Vec::new()
+        };
+        if let Some(other) = response.push(&chunk, end_of_stream) {
+            host.replace_response_chunk(size, &other);
+        }
+    }
+
+    /// The stream is over, however it ended: counts it.
+    pub fn on_log(&mut self, meter: &Meter, host: &mut impl Host) {
+        if self.endpoint.take().is_none() {
+            return;
+        }
+        if self.response.is_none() {
+            // The client left before there was a response.
+            self.facts = Facts::published(host, meter.reads_security());
+        }
+        self.times.end_us = host.now_us();
+        let settled = Settled {
+            identity: self.identity.as_ref(),
+            facts: &self.facts,
+            tokens: self.tokens(meter),
+            times: self.times,
+        };
+        settled.publish(meter, host);
+        settled.count(meter, host);
+    }
+
+    /// What is charged: usage as reported; without it, for an answer of a model, what its text amounts to.
+    fn tokens(&self, meter: &Meter) -> Tokens {
+        let Some(response) = &self.response else {
+            return Tokens::default();
+        };
+        let seen = response.seen();
+        if self.facts.is_cache_hit() && !meter.mode.counts_cached_tokens() {
+            // Costs may have a price for hits, so the numbers are kept apart from what is counted.
+            return Tokens {
+                stored: Some(seen.usage),
+                ..Tokens::default()
+            };
+        }
+        if seen.usage.is_some() {
+            return Tokens::reported(seen.usage);
+        }
+        if !(200..300).contains(&self.status) {
+            return Tokens::default();
+        }
+        Tokens {
+            prompt: self.facts.prompt_bytes.div_ceil(BYTES_PER_TOKEN),
+            completion: seen.text_bytes.div_ceil(BYTES_PER_TOKEN),
+            estimated: true,
+            ..Tokens::default()
+        }
+    }
+}
+
+fn strip(meter: &Meter, host: &mut impl Host, headers: &[Header]) -> Result<(), HostError> {
+    headers
+        .iter()
+        .filter(|h| meter.strips(&h.name))
+        .try_for_each(|h| host.remove_request_header(&h.name))
+}
+
+/// Milliseconds with two decimals.
+pub(crate) fn millis(us: u64) -> String {
+    format!("{}.{:02}", us / 1000, us % 1000 / 10)
+}
+
+#[cfg(test)]
+mod tests;
