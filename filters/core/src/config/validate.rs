@@ -1,8 +1,9 @@
 //! What types cannot check: ranges, and names that refer to other names.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
-use super::{Config, ConfigError, Note};
+use super::{AddressConfig, Config, ConfigError, Note};
 use crate::cache::{EvictionPolicy, Scope, SemanticCacheConfig};
 use crate::decision::{
     DecisionConfig, OnError, PluginConfig, RuleConfig, RuleOperator, SemanticCachePluginConfig,
@@ -123,11 +124,11 @@ impl Config {
         for (i, endpoint) in self.vllm_endpoints.iter().enumerate() {
             let at = |key: &str| format!("vllm_endpoints[{i}].{key}");
             c.not_empty(at("address"), &endpoint.address);
-            if endpoint.address.contains("://") || endpoint.address.contains('/') {
+            if !endpoint.address.is_empty() && !is_host(&endpoint.address) {
                 c.error(
                     at("address"),
                     format!(
-                        "must be an IP address or a DNS name without scheme or path, got `{}`",
+                        "must be an IP address or a DNS name without scheme, port or path, got `{}`",
                         endpoint.address
                     ),
                 );
@@ -297,6 +298,18 @@ impl Config {
                 );
             }
         }
+        if authentication
+            .user_header
+            .eq_ignore_ascii_case(&authentication.tier_header)
+        {
+            c.error(
+                "maas_integration.authentication.tier_header",
+                format!(
+                    "must be another header than `user_header`, got `{}` for both",
+                    authentication.tier_header
+                ),
+            );
+        }
         c.not_empty(
             "maas_integration.authentication.fallback_user".into(),
             &authentication.fallback_user,
@@ -307,7 +320,39 @@ impl Config {
         );
     }
 
+    /// Envoy and the sidecar listen on IP addresses; names are not resolved. Envoy would share a port that is named twice.
+    fn check_addresses(&self, c: &mut Checker) {
+        let envoy = [
+            ("envoy.listener", &self.envoy.listener),
+            ("envoy.admin", &self.envoy.admin),
+            ("envoy.metrics", &self.envoy.metrics),
+        ];
+        let sidecar = ("sidecar.tcp", &self.sidecar.tcp);
+        for (path, address) in envoy.into_iter().chain([sidecar]) {
+            if address.address.parse::<IpAddr>().is_err() {
+                c.error(
+                    format!("{path}.address"),
+                    format!("must be an IP address, got `{}`", address.address),
+                );
+            }
+        }
+        for (i, (path, address)) in envoy.iter().enumerate() {
+            if address.port == 0 {
+                c.error(format!("{path}.port"), "must be between 1 and 65535, got 0");
+                continue;
+            }
+            let mut earlier = envoy.iter().take(i);
+            if let Some((other, _)) = earlier.find(|(_, other)| collide(address, other)) {
+                c.error(
+                    format!("{path}.port"),
+                    format!("{} is taken by `{other}`", address.port),
+                );
+            }
+        }
+    }
+
     fn check_own_sections(&self, c: &mut Checker) {
+        self.check_addresses(c);
         let sidecar = &self.sidecar;
         if sidecar.timeout_ms == 0 {
             c.error("sidecar.timeout_ms", "must be at least 1, got 0");
@@ -428,6 +473,29 @@ impl Config {
                 "accepted, no effect in this version: costs are not calculated",
             );
         }
+        for (path, address, what) in [
+            (
+                "envoy.admin.address",
+                &self.envoy.admin,
+                "the admin interface asks for no key and can stop Envoy",
+            ),
+            (
+                "sidecar.tcp.address",
+                &self.sidecar.tcp,
+                "the sidecar asks for no key and lets every caller read, store and clear cached answers",
+            ),
+        ] {
+            let is_loopback = address
+                .address
+                .parse()
+                .is_ok_and(|ip: IpAddr| ip.is_loopback());
+            if !is_loopback {
+                note(
+                    path,
+                    &format!("{what}; keep `{}` out of reach of others", address.address),
+                );
+            }
+        }
         if self.semantic_cache.enabled && !identified && self.semantic_cache.scope != Scope::Global
         {
             note(
@@ -478,6 +546,22 @@ impl PluginConfig {
         }
         Ok(read)
     }
+}
+
+/// An IP address, or what may be a DNS name.
+fn is_host(address: &str) -> bool {
+    let of_a_name = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+    address.parse::<IpAddr>().is_ok() || address.bytes().all(of_a_name)
+}
+
+/// Whether two listeners cannot stand beside each other.
+fn collide(a: &AddressConfig, b: &AddressConfig) -> bool {
+    let everywhere = |x: &AddressConfig| {
+        x.address
+            .parse()
+            .is_ok_and(|ip: IpAddr| ip.is_unspecified())
+    };
+    a.port == b.port && (a.address == b.address || everywhere(a) || everywhere(b))
 }
 
 fn check_effort(c: &mut Checker, path: String, effort: &str) {
