@@ -530,6 +530,21 @@ fn the_models_list_names_what_clients_may_use() {
 }
 
 #[test]
+fn the_models_list_has_one_path_whatever_its_query() {
+    for (path, is_answered) in [
+        ("/v1/models?limit=20", true),
+        ("/v1/models?", true),
+        ("/v1/models/small", false),
+        ("/v1/models2", false),
+    ] {
+        let mut host = MemoryHost::post(path, &[], "");
+        host.request_headers[0].value = b"GET".to_vec();
+        run(&router(), &mut host);
+        assert_eq!(host.reply.is_some(), is_answered, "{path}");
+    }
+}
+
+#[test]
 fn forged_routing_headers_do_not_survive() {
     let (router, mut host) = (router(), chat("auto", "SQL"));
     host.request_headers.push(Header {
