@@ -202,3 +202,35 @@ fn collect_objects(value: &serde_json::Value, at: String, out: &mut Vec<String>)
         _ => {}
     }
 }
+
+#[test]
+fn mistakes_behind_a_decision_that_was_taken_out_keep_their_indices() {
+    let errors = read(&with(
+        "
+decisions:
+  - {name: a, modelRefs: [{model: qwen3, use_reasonin: true}, {model: 5}]}
+  - {name: b, rules: {}, modelRefs: [{model: qwen3, use_reasonin: true}, {model: 5}]}
+",
+    ))
+    .unwrap_err();
+    let expected = "\
+decisions[0].modelRefs[0].use_reasonin: unknown field `use_reasonin`, expected one of `model`, `use_reasoning`, `reasoning_effort`
+decisions[0].modelRefs[1].model: invalid type: integer `5`, expected a string
+decisions[0]: missing field `rules`
+decisions[1].modelRefs[0].use_reasonin: unknown field `use_reasonin`, expected one of `model`, `use_reasoning`, `reasoning_effort`
+decisions[1].modelRefs[1].model: invalid type: integer `5`, expected a string";
+    assert_eq!(errors, expected);
+}
+
+#[test]
+fn names_that_become_headers_hold_no_control_characters() {
+    let errors = read(&with("
+categories: [{name: \"math\\n\"}]
+decisions: [{name: \"a\\r\\nx-forged: 1\", rules: {type: domain, name: \"math\\n\"}, modelRefs: [{model: qwen3}]}]
+"))
+    .unwrap_err();
+    let expected = "\
+categories[0].name: must not hold control characters
+decisions[0].name: must not hold control characters";
+    assert_eq!(errors, expected);
+}

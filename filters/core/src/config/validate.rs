@@ -55,6 +55,12 @@ impl Checker {
         let mut seen = BTreeSet::new();
         for (i, name) in names.enumerate() {
             self.not_empty(format!("{list}[{i}].name"), name);
+            if name.chars().any(char::is_control) {
+                self.error(
+                    format!("{list}[{i}].name"),
+                    "must not hold control characters",
+                );
+            }
             if !seen.insert(name) {
                 self.error(
                     format!("{list}[{i}].name"),
