@@ -3,7 +3,7 @@
 //! 1. A repeated identity header is refused: two readers could see two users.
 //! 2. A missing or empty one gives the fallback, and the caller counts as not identified.
 //! 3. Any other value is the user, exactly: nothing is rejected or changed for how it looks. Bytes that are not UTF-8 are
-//!    written as U+FFFD and two hex digits each, so that two users stay two.
+//!    written as U+FFFD and two hex digits each, and U+FFFD itself twice, so that two users stay two.
 
 mod config;
 
@@ -101,7 +101,12 @@ fn named(headers: &[Header], header: &str, fallback: &str) -> Result<Named, Repe
 fn name_of(value: &[u8]) -> String {
     let mut name = String::with_capacity(value.len());
     for chunk in value.utf8_chunks() {
-        name.push_str(chunk.valid());
+        for c in chunk.valid().chars() {
+            name.push(c);
+            if c == char::REPLACEMENT_CHARACTER {
+                name.push(c);
+            }
+        }
         for byte in chunk.invalid() {
             // Writing to a String cannot fail.
             let _ = write!(name, "\u{FFFD}{byte:02x}");

@@ -91,3 +91,10 @@ fn users_that_differ_in_invalid_bytes_stay_two() {
     assert_eq!(a.name, "al\u{FFFD}ffice");
     assert_ne!(a, b);
 }
+
+#[test]
+fn a_name_that_looks_like_an_escaped_byte_is_another_user() {
+    let byte = identify(&[("x-auth-request-user", b"al\xffice")]);
+    let text = identify(&[("x-auth-request-user", "al\u{FFFD}ffice".as_bytes())]);
+    assert_ne!(byte.unwrap().user, text.unwrap().user);
+}
