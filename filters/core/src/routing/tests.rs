@@ -572,3 +572,18 @@ fn what_is_not_an_llm_request_is_left_alone() {
     assert_eq!(host.request_header("x-selected-model"), None);
     assert!(host.state.is_empty());
 }
+
+#[test]
+fn a_second_end_of_the_body_does_not_let_go_what_waits_for_the_sidecar() {
+    let (router, mut host) = (router(), chat("auto", "What is 2 + 2?"));
+    let (mut stream, flow) = run(&router, &mut host);
+    assert_eq!(flow, Flow::Pause);
+    assert_eq!(stream.on_request_body(&router, &mut host), Flow::Pause);
+    answer(
+        &router,
+        &mut stream,
+        &mut host,
+        serde_json::json!({"category": {"label": "math", "confidence": 0.9}}),
+    );
+    assert_eq!(upstream_body(&host)["model"], "big");
+}
