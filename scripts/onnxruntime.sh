@@ -7,7 +7,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 version="$(locked onnxruntime version)"
 folder="$CACHE/onnxruntime"
 want="$version $(locked onnxruntime sha256)"
-if ! stamped onnxruntime "$want"; then
+if ! stamped onnxruntime "$want" "$folder/libonnxruntime.so"; then
     wheel="$(fetch onnxruntime)"
     rm -rf "$folder"
     unpack "$wheel" "$folder" "onnxruntime/capi/libonnxruntime.so.$version" onnxruntime/LICENSE \

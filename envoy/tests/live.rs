@@ -132,6 +132,25 @@ fn no_request_is_lost_while_one_of_two_servers_is_gone() {
 }
 
 #[test]
+fn only_a_refusal_is_tried_again_whatever_the_client_asks_for() {
+    let stack = Stack::start(Filters::default(), None).unwrap();
+    let asks =
+        "x-envoy-retry-on: 5xx\r\nx-envoy-max-retries: 9\r\nx-envoy-upstream-rq-timeout-ms: 1\r\n";
+    let orders = [(503, 3), (500, 1), (502, 1), (504, 1), (429, 1)];
+    for (status, _) in orders {
+        let headers = format!("{GOOD}{asks}x-order: {status}\r\n");
+        assert_eq!(stack.post(&headers, b"{}").unwrap().status, status);
+    }
+    let log = stack.log().unwrap();
+    let attempts = log.iter().map(|line| (&line["status"], &line["attempts"]));
+    let expected = orders.map(|(status, attempts)| (json!(status), json!(attempts)));
+    assert!(
+        attempts.eq(expected.iter().map(|(status, attempts)| (status, attempts))),
+        "{log:?}"
+    );
+}
+
+#[test]
 fn a_request_that_no_filter_gave_a_model_is_a_404_error_object() {
     let stack = Stack::start(Filters::default(), None).unwrap();
     for headers in ["", "x-selected-model: other\r\n"] {

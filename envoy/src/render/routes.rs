@@ -78,11 +78,14 @@ fn unknown_url() -> Value {
     })
 }
 
-/// Only what no server has begun to answer, or has refused, is tried again: at most twice, on another endpoint if there is one.
+/// Only what no server has begun to work on is tried again: at most twice, on another endpoint if there is one.
+///
+/// 503 is a server that refuses. 502 is not in the list: a gateway says it of a server that broke off, whose tokens may be
+/// billed already.
 fn retry_policy() -> Value {
     json!({
         "retry_on": "connect-failure,refused-stream,reset-before-request,retriable-status-codes",
-        "retriable_status_codes": [502, 503],
+        "retriable_status_codes": [503],
         "num_retries": 2,
         "retry_back_off": {"base_interval": "0.025s", "max_interval": "0.250s"},
         "host_selection_retry_max_attempts": 3,

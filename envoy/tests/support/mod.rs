@@ -211,7 +211,8 @@ fn parse_reply(text: &str) -> Result<Option<Reply>> {
     }))
 }
 
-/// An upstream that answers every request with 200 and, as JSON, the head that it received.
+/// An upstream that answers every request with 200, or the status that its header `x-order` names, and, as JSON, the head that
+/// it received.
 pub(crate) fn echo_upstream() -> Result<u16> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let port = listener.local_addr()?.port();
@@ -248,10 +249,12 @@ fn answer(mut stream: TcpStream) -> std::io::Result<()> {
         }
         rest = rest.saturating_sub(read);
     }
+    let status = head.lines().find_map(|line| line.strip_prefix("x-order: "));
+    let status = status.unwrap_or("200").to_owned();
     let body = serde_json::json!({"received": head, "body_bytes": length}).to_string();
     write!(
         stream,
-        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
+        "HTTP/1.1 {status} Ordered\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}",
         body.len()
     )
 }

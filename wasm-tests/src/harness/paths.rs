@@ -16,6 +16,8 @@ pub struct Paths {
     pub onnxruntime: PathBuf,
     /// Folder with the encoder (`TURNPIKE_MODEL_DIR`).
     pub model: PathBuf,
+    /// Hugging Face repository with the encoder (`ENCODER_REPOSITORY`), in place of the folder unless `ENCODER_PATH` names one.
+    pub model_repository: Option<String>,
     /// Folder with the two filters (`TURNPIKE_WASM_DIR`).
     pub wasm: PathBuf,
 }
@@ -35,6 +37,9 @@ impl Paths {
                 .unwrap_or_else(|| cache.join("onnxruntime/libonnxruntime.so")),
             model: variable("TURNPIKE_MODEL_DIR")
                 .unwrap_or_else(|| cache.join("models/all-MiniLM-L6-v2")),
+            model_repository: env::var("ENCODER_REPOSITORY")
+                .ok()
+                .filter(|name| !name.is_empty() && variable("ENCODER_PATH").is_none()),
             wasm: variable("TURNPIKE_WASM_DIR").unwrap_or_else(|| root.join("dist")),
         };
         paths.check()?;
@@ -42,11 +47,10 @@ impl Paths {
     }
 
     fn check(&self) -> Result<()> {
-        let fetched = [
-            self.envoy.clone(),
-            self.onnxruntime.clone(),
-            self.model.join("model.onnx"),
-        ];
+        let mut fetched = vec![self.envoy.clone(), self.onnxruntime.clone()];
+        if self.model_repository.is_none() {
+            fetched.push(self.model.join("model.onnx"));
+        }
         let built = [
             self.wasm.join("turnpike_meter.wasm"),
             self.wasm.join("turnpike_router.wasm"),

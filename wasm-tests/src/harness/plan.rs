@@ -81,7 +81,14 @@ impl Plan {
         };
         config.sidecar.unix_socket = text(&folder.join("sidecar.sock"));
         config.sidecar.tcp = address(ports.sidecar);
-        config.sidecar.encoder.path = text(&paths.model);
+        // A path would win over the repository.
+        config.sidecar.encoder.path = match &paths.model_repository {
+            Some(_) => String::new(),
+            None => text(&paths.model),
+        };
+        if let Some(repository) = &paths.model_repository {
+            config.sidecar.encoder.repository.clone_from(repository);
+        }
         config.envoy.listener = address(ports.listener);
         config.envoy.admin = address(ports.admin);
         config.envoy.metrics = address(ports.metrics);
@@ -208,4 +215,44 @@ fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<()> {
 
 fn text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encoder(model_repository: Option<&str>) -> turnpike_core::config::EncoderConfig {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = Paths {
+            envoy: "envoy".into(),
+            sidecar: "sidecar".into(),
+            onnxruntime: "onnxruntime".into(),
+            model: "/models/here".into(),
+            model_repository: model_repository.map(str::to_owned),
+            wasm: "dist".into(),
+        };
+        let config = turnpike::config::load(crate::harness::root().join("envoy/config.yaml"));
+        let ports = Ports {
+            listener: 1,
+            admin: 2,
+            metrics: 3,
+            sidecar: 4,
+        };
+        let plan = Plan::write(
+            paths,
+            config.unwrap(),
+            folder.path(),
+            ports,
+            Filters::default(),
+        );
+        plan.unwrap().config.sidecar.encoder
+    }
+
+    #[test]
+    fn the_encoder_is_that_of_the_folder_or_of_the_repository() {
+        let local = encoder(None);
+        assert_eq!((&*local.path, &*local.repository), ("/models/here", ""));
+        let fetched = encoder(Some("owner/name"));
+        assert_eq!((&*fetched.path, &*fetched.repository), ("", "owner/name"));
+    }
 }

@@ -53,16 +53,21 @@ impl Config {
                 Err(failure) => failure,
             };
             let segments = segments(failure.path());
+            let written = as_written(&segments, &removed);
             let message = failure.inner().to_string();
-            let caused_by_removal = removed.iter().any(|r| r.explains(&segments, &message));
+            let caused_by_removal = removed.iter().any(|r| r.explains(&written, &message));
             if !caused_by_removal {
-                errors.push(ConfigError::new(written_path(&segments, &removed), message));
+                errors.push(ConfigError::new(text_of(&written), message));
             }
             if errors.len() >= MAX_ERRORS {
                 return Err(ConfigErrors(errors));
             }
-            match remove(&mut document, &segments) {
-                Some(gone) => removed.push(gone),
+            let gone = remove(&mut document, &segments).and_then(|length| written.get(..length));
+            match gone.and_then(<[Segment]>::split_last) {
+                Some((place, parent)) => removed.push(Removed {
+                    parent: parent.to_vec(),
+                    place: place.clone(),
+                }),
                 None => return Err(ConfigErrors(errors)),
             }
         }
@@ -75,7 +80,7 @@ enum Segment {
     Index(usize),
 }
 
-/// A node that was taken out of the document: its parent's path and its place there.
+/// A node that was taken out: its parent's path and its place there, both in the document as written.
 struct Removed {
     parent: Vec<Segment>,
     place: Segment,
@@ -103,8 +108,8 @@ fn segments(path: &serde_path_to_error::Path) -> Vec<Segment> {
         .collect()
 }
 
-/// Takes out the node at `path`, or its nearest ancestor that exists.
-fn remove(document: &mut Value, path: &[Segment]) -> Option<Removed> {
+/// Takes out the node at `path`, or its nearest ancestor that exists; tells how many segments lead to it.
+fn remove(document: &mut Value, path: &[Segment]) -> Option<usize> {
     let (place, parent) = path.split_last()?;
     let mut node = &mut *document;
     for segment in parent {
@@ -126,49 +131,44 @@ fn remove(document: &mut Value, path: &[Segment]) -> Option<Removed> {
         _ => false,
     };
     if gone {
-        Some(Removed {
-            parent: parent.to_vec(),
-            place: place.clone(),
-        })
+        Some(path.len())
     } else {
         remove(document, parent)
     }
 }
 
-/// The path as the user wrote it: array indices count the elements taken out before.
-fn written_path(path: &[Segment], removed: &[Removed]) -> String {
-    let mut original: Vec<Segment> = path.to_vec();
-    for (depth, segment) in path.iter().enumerate() {
-        let Segment::Index(index) = segment else {
-            continue;
+/// `path` in the document as written: array indices count the elements taken out before.
+fn as_written(path: &[Segment], removed: &[Removed]) -> Vec<Segment> {
+    let mut written: Vec<Segment> = Vec::with_capacity(path.len());
+    for segment in path {
+        let segment = match segment {
+            Segment::Key(key) => Segment::Key(key.clone()),
+            Segment::Index(index) => Segment::Index(index_as_written(*index, &written, removed)),
         };
-        let parent = path.get(..depth).unwrap_or_default();
-        let mut taken: Vec<usize> = Vec::new();
-        for r in removed.iter().filter(|r| r.parent == parent) {
-            if let Segment::Index(place) = r.place {
-                // Each was recorded as an index of the list at that time.
-                let mut at = place;
-                for earlier in &taken {
-                    if *earlier <= at {
-                        at = at.saturating_add(1);
-                    }
-                }
-                taken.push(at);
-                taken.sort_unstable();
-            }
-        }
-        let mut at = *index;
-        for earlier in &taken {
-            if *earlier <= at {
-                at = at.saturating_add(1);
-            }
-        }
-        if let Some(slot) = original.get_mut(depth) {
-            *slot = Segment::Index(at);
-        }
+        written.push(segment);
     }
+    written
+}
+
+/// `index` of a list at `parent` before elements were taken out of it.
+fn index_as_written(index: usize, parent: &[Segment], removed: &[Removed]) -> usize {
+    let mut taken: Vec<usize> = removed
+        .iter()
+        .filter(|r| r.parent == parent)
+        .filter_map(|r| match r.place {
+            Segment::Index(at) => Some(at),
+            Segment::Key(_) => None,
+        })
+        .collect();
+    taken.sort_unstable();
+    taken.into_iter().fold(index, |at, earlier| {
+        at.saturating_add(usize::from(earlier <= at))
+    })
+}
+
+fn text_of(path: &[Segment]) -> String {
     let mut text = String::new();
-    for segment in &original {
+    for segment in path {
         match segment {
             Segment::Key(key) => {
                 if !text.is_empty() {

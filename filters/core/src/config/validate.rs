@@ -1,8 +1,9 @@
 //! What types cannot check: ranges, and names that refer to other names.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
-use super::{Config, ConfigError, Note};
+use super::{AddressConfig, Config, ConfigError, Note};
 use crate::cache::{EvictionPolicy, Scope, SemanticCacheConfig};
 use crate::decision::{
     DecisionConfig, OnError, PluginConfig, RuleConfig, RuleOperator, SemanticCachePluginConfig,
@@ -54,6 +55,12 @@ impl Checker {
         let mut seen = BTreeSet::new();
         for (i, name) in names.enumerate() {
             self.not_empty(format!("{list}[{i}].name"), name);
+            if name.chars().any(char::is_control) {
+                self.error(
+                    format!("{list}[{i}].name"),
+                    "must not hold control characters",
+                );
+            }
             if !seen.insert(name) {
                 self.error(
                     format!("{list}[{i}].name"),
@@ -124,11 +131,11 @@ impl Config {
         for (i, endpoint) in self.vllm_endpoints.iter().enumerate() {
             let at = |key: &str| format!("vllm_endpoints[{i}].{key}");
             c.not_empty(at("address"), &endpoint.address);
-            if endpoint.address.contains("://") || endpoint.address.contains('/') {
+            if !endpoint.address.is_empty() && !is_host(&endpoint.address) {
                 c.error(
                     at("address"),
                     format!(
-                        "must be an IP address or a DNS name without scheme or path, got `{}`",
+                        "must be an IP address or a DNS name without scheme, port or path, got `{}`",
                         endpoint.address
                     ),
                 );
@@ -312,7 +319,39 @@ impl Config {
         }
     }
 
+    /// Envoy and the sidecar listen on IP addresses; names are not resolved. Envoy would share a port that is named twice.
+    fn check_addresses(&self, c: &mut Checker) {
+        let envoy = [
+            ("envoy.listener", &self.envoy.listener),
+            ("envoy.admin", &self.envoy.admin),
+            ("envoy.metrics", &self.envoy.metrics),
+        ];
+        let sidecar = ("sidecar.tcp", &self.sidecar.tcp);
+        for (path, address) in envoy.into_iter().chain([sidecar]) {
+            if address.address.parse::<IpAddr>().is_err() {
+                c.error(
+                    format!("{path}.address"),
+                    format!("must be an IP address, got `{}`", address.address),
+                );
+            }
+        }
+        for (i, (path, address)) in envoy.iter().enumerate() {
+            if address.port == 0 {
+                c.error(format!("{path}.port"), "must be between 1 and 65535, got 0");
+                continue;
+            }
+            let mut earlier = envoy.iter().take(i);
+            if let Some((other, _)) = earlier.find(|(_, other)| collide(address, other)) {
+                c.error(
+                    format!("{path}.port"),
+                    format!("{} is taken by `{other}`", address.port),
+                );
+            }
+        }
+    }
+
     fn check_own_sections(&self, c: &mut Checker) {
+        self.check_addresses(c);
         let sidecar = &self.sidecar;
         if sidecar.timeout_ms == 0 {
             c.error("sidecar.timeout_ms", "must be at least 1, got 0");
@@ -419,6 +458,29 @@ impl Config {
         }
         let maas = self.maas_integration.as_ref();
         let identified = maas.is_some_and(|m| m.enabled);
+        for (path, address, what) in [
+            (
+                "envoy.admin.address",
+                &self.envoy.admin,
+                "the admin interface asks for no key and can stop Envoy",
+            ),
+            (
+                "sidecar.tcp.address",
+                &self.sidecar.tcp,
+                "the sidecar asks for no key and lets every caller read, store and clear cached answers",
+            ),
+        ] {
+            let is_loopback = address
+                .address
+                .parse()
+                .is_ok_and(|ip: IpAddr| ip.is_loopback());
+            if !is_loopback {
+                note(
+                    path,
+                    &format!("{what}; keep `{}` out of reach of others", address.address),
+                );
+            }
+        }
         if self.semantic_cache.enabled && !identified && self.semantic_cache.scope != Scope::Global
         {
             note(
@@ -469,6 +531,22 @@ impl PluginConfig {
         }
         Ok(read)
     }
+}
+
+/// An IP address, or what may be a DNS name.
+fn is_host(address: &str) -> bool {
+    let of_a_name = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+    address.parse::<IpAddr>().is_ok() || address.bytes().all(of_a_name)
+}
+
+/// Whether two listeners cannot stand beside each other.
+fn collide(a: &AddressConfig, b: &AddressConfig) -> bool {
+    let everywhere = |x: &AddressConfig| {
+        x.address
+            .parse()
+            .is_ok_and(|ip: IpAddr| ip.is_unspecified())
+    };
+    a.port == b.port && (a.address == b.address || everywhere(a) || everywhere(b))
 }
 
 fn check_effort(c: &mut Checker, path: String, effort: &str) {

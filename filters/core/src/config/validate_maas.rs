@@ -47,6 +47,15 @@ fn check_authentication(c: &mut Checker, config: &AuthenticationConfig) {
         }
         check_sources(c, key, sources);
     }
+    let header = |key: &Option<String>, preset: &str| key.clone().unwrap_or_else(|| preset.into());
+    let user = header(&config.user_header, "x-auth-request-user");
+    let tier = header(&config.tier_header, "x-auth-request-tier");
+    if user.eq_ignore_ascii_case(&tier) {
+        c.error(
+            at("authentication.tier_header"),
+            format!("must be another header than `user_header`, got `{tier}` for both"),
+        );
+    }
     check_sources(c, "group", &config.group_sources);
     c.not_empty(at("authentication.fallback_user"), &config.fallback_user);
     c.not_empty(at("authentication.fallback_tier"), &config.fallback_tier);

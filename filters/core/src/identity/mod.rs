@@ -6,7 +6,7 @@
 //! 4. Where no source names a user the fallback stands in, or the request is refused with 401; the caller counts as not
 //!    identified.
 //! 5. Any other value is the user, exactly: nothing is rejected or changed for how it looks. Bytes that are not UTF-8 are
-//!    written as U+FFFD and two hex digits each, so that two users stay two.
+//!    written as U+FFFD and two hex digits each, and U+FFFD itself twice, so that two users stay two.
 
 mod config;
 mod source;
@@ -142,7 +142,12 @@ fn named(name: Option<String>, fallback: &str) -> Named {
 fn name_of(value: &[u8]) -> String {
     let mut name = String::with_capacity(value.len());
     for chunk in value.utf8_chunks() {
-        name.push_str(chunk.valid());
+        for c in chunk.valid().chars() {
+            name.push(c);
+            if c == char::REPLACEMENT_CHARACTER {
+                name.push(c);
+            }
+        }
         for byte in chunk.invalid() {
             // Writing to a String cannot fail.
             let _ = write!(name, "\u{FFFD}{byte:02x}");

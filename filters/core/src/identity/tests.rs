@@ -209,3 +209,10 @@ fn claims_of_a_token_are_read_from_metadata() {
         "silver"
     );
 }
+
+#[test]
+fn a_name_that_looks_like_an_escaped_byte_is_another_user() {
+    let byte = identify(&[("x-auth-request-user", b"al\xffice")]);
+    let text = identify(&[("x-auth-request-user", "al\u{FFFD}ffice".as_bytes())]);
+    assert_ne!(byte.unwrap().user, text.unwrap().user);
+}

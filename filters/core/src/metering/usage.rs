@@ -9,6 +9,10 @@
 
 use crate::json::{Container, Lexer, Sink};
 
+/// Largest count that is believed. No model takes or gives as many tokens in one request; a server that says so is broken, and a
+/// few such answers would make a 64-bit counter start again at 0.
+const MAX_TOKENS: u64 = 1 << 32;
+
 /// Token counts as a server reported them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Usage {
@@ -251,7 +255,8 @@ impl Sink for Reader {
         }
         let number = std::str::from_utf8(raw)
             .ok()
-            .and_then(|n| n.parse::<u64>().ok());
+            .and_then(|n| n.parse::<u64>().ok())
+            .filter(|n| *n <= MAX_TOKENS);
         let usage = &mut self.report.usage;
         if self.depth == self.usage_depth {
             match key {

@@ -73,6 +73,8 @@ pub enum RequestError {
     Missing(&'static str),
     /// A key comes twice, so that two readers could see two values.
     Repeated(&'static str),
+    /// A key is one that we read but for its case; servers whose JSON reader ignores case (Go's) would take it for that one.
+    NotLowerCase(&'static str),
     /// A key has a value of the wrong type.
     WrongType(&'static str, &'static str),
 }
@@ -85,6 +87,9 @@ impl fmt::Display for RequestError {
             Self::NotAnObject => f.write_str("The request body must be a JSON object."),
             Self::Missing(key) => write!(f, "Missing required parameter: '{key}'."),
             Self::Repeated(key) => write!(f, "The parameter '{key}' is given more than once."),
+            Self::NotLowerCase(key) => {
+                write!(f, "The parameter '{key}' must be written in lower case.")
+            }
             Self::WrongType(key, expected) => {
                 write!(f, "Invalid type for '{key}': expected {expected}.")
             }
@@ -161,6 +166,21 @@ impl Message {
     }
 }
 
+const INCLUDE_USAGE_TYPE: RequestError =
+    RequestError::WrongType("stream_options.include_usage", "a boolean");
+
+/// `key` as a reader that ignores case sees it; the two other letters that fold to ASCII are `ſ` and the Kelvin sign.
+fn folded(key: &[u8]) -> String {
+    String::from_utf8_lossy(key)
+        .chars()
+        .map(|c| match c {
+            '\u{17F}' => 's',
+            '\u{212A}' => 'k',
+            c => c.to_ascii_lowercase(),
+        })
+        .collect()
+}
+
 /// Keys that are read, beside the endpoint's input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Top {
@@ -200,7 +220,10 @@ struct Reader {
     role: Vec<u8>,
     text_start: usize,
     taking: Taking,
-    repeated: Option<&'static str>,
+    /// Whether the innermost list of a message is a `content`.
+    in_content_list: bool,
+    /// First mistake that does not end the reading.
+    mistake: Option<RequestError>,
 }
 
 /// What the current string is taken for.
@@ -230,21 +253,49 @@ impl Reader {
             role: Vec::new(),
             text_start: 0,
             taking: Taking::Nothing,
-            repeated: None,
+            in_content_list: false,
+            mistake: None,
         }
     }
 
+    /// The top-level key that is read, if `key` is one.
+    fn known_key(&self, key: &[u8]) -> Option<&'static str> {
+        [
+            "model",
+            "stream",
+            "stream_options",
+            "system",
+            "instructions",
+            self.input_key,
+        ]
+        .into_iter()
+        .find(|known| known.as_bytes() == key)
+    }
+
+    fn mistake(&mut self, error: RequestError) {
+        self.mistake.get_or_insert(error);
+    }
+
     fn top_key(&mut self, key: &[u8]) {
-        let (top, name) = match key {
-            b"model" => (Top::Model, "model"),
-            b"stream" => (Top::Stream, "stream"),
-            b"stream_options" => (Top::StreamOptions, "stream_options"),
-            b"system" | b"instructions" => (Top::System, "system"),
-            _ if key == self.input_key.as_bytes() => (Top::Input, self.input_key),
-            _ => (Top::Other, ""),
+        let name = self.known_key(key);
+        let top = match name {
+            Some("model") => Top::Model,
+            Some("stream") => Top::Stream,
+            Some("stream_options") => Top::StreamOptions,
+            Some("system" | "instructions") => Top::System,
+            Some(_) => Top::Input,
+            None => Top::Other,
         };
-        if top != Top::Other && self.members.iter().any(|(k, _)| k.as_bytes() == key) {
-            self.repeated = Some(name);
+        match name {
+            Some(name) if self.members.iter().any(|(k, _)| k == name) => {
+                self.mistake(RequestError::Repeated(name));
+            }
+            None => {
+                if let Some(name) = self.known_key(folded(key).as_bytes()) {
+                    self.mistake(RequestError::NotLowerCase(name));
+                }
+            }
+            Some(_) => {}
         }
         self.top = top;
         self.members
@@ -284,7 +335,7 @@ impl Reader {
             (Top::Input, 3) => matches!(self.inner, Inner::Content | Inner::Text),
             (Top::System, 3) => self.inner == Inner::Text,
             // `messages: [{content: [{text: "…"}]}]`, `content: ["…"]`
-            (Top::Input, 4) => true,
+            (Top::Input, 4) => self.in_content_list,
             (Top::Input, 5) => self.inner == Inner::Text,
             // `content: [{type: "tool_result", content: [{text: "…"}]}]`
             (Top::Input, 7) => self.inner == Inner::Text,
@@ -307,8 +358,8 @@ impl Reader {
         if !self.root_is_object {
             return Err(RequestError::NotAnObject);
         }
-        if let Some(key) = self.repeated {
-            return Err(RequestError::Repeated(key));
+        if let Some(mistake) = self.mistake {
+            return Err(mistake);
         }
         let (model_span, is_string) = self.model.ok_or(RequestError::Missing("model"))?;
         if !is_string {
@@ -363,6 +414,11 @@ impl Sink for Reader {
             2 if self.top == Top::Input && container == Container::Object => {
                 self.messages.push(Message::default());
             }
+            2 if self.in_include_usage => self.mistake(INCLUDE_USAGE_TYPE),
+            3 => {
+                self.in_content_list =
+                    container == Container::Array && self.inner == Inner::Content;
+            }
             _ => {}
         }
         self.depth = self.depth.saturating_add(1);
@@ -385,7 +441,7 @@ impl Sink for Reader {
                 options.is_empty = false;
                 self.in_include_usage = key == b"include_usage";
                 if self.in_include_usage && options.include_usage.is_some() {
-                    self.repeated = Some("stream_options.include_usage");
+                    self.mistake(RequestError::Repeated("stream_options.include_usage"));
                 }
             }
         } else if self.in_messages() {
@@ -456,7 +512,7 @@ impl Sink for Reader {
             }
             self.member_ends(self.value_start, end);
         } else if self.in_include_usage && self.depth == 2 {
-            self.in_include_usage = false;
+            self.mistake(INCLUDE_USAGE_TYPE);
         }
     }
 

@@ -110,6 +110,26 @@ fn wrong_bodies_are_refused_with_a_reason() {
             "{\"model\":\"a\",\"messages\":[],\"messages\":[]}",
             "The parameter 'messages' is given more than once.",
         ),
+        (
+            "{\"model\":\"a\",\"Model\":\"b\",\"messages\":[]}",
+            "The parameter 'model' must be written in lower case.",
+        ),
+        (
+            "{\"model\":\"a\",\"messages\":[],\"me\\u017f\u{017f}ages\":[]}",
+            "The parameter 'messages' must be written in lower case.",
+        ),
+        (
+            "{\"model\":\"a\",\"messages\":[],\"STREAM\":true}",
+            "The parameter 'stream' must be written in lower case.",
+        ),
+        (
+            "{\"model\":\"a\",\"messages\":[],\"stream_options\":{\"include_usage\":\"false\"}}",
+            "Invalid type for 'stream_options.include_usage': expected a boolean.",
+        ),
+        (
+            "{\"model\":\"a\",\"messages\":[],\"stream_options\":{\"include_usage\":{},\"x\":1}}",
+            "Invalid type for 'stream_options.include_usage': expected a boolean.",
+        ),
     ] {
         assert_eq!(chat(body).unwrap_err().to_string(), message, "{body}");
     }

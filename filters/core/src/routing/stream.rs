@@ -150,9 +150,12 @@ impl RouterStream {
         router: &Router<K>,
         host: &mut impl Host,
     ) -> Flow {
-        let Phase::Body(endpoint) = std::mem::take(&mut self.phase) else {
-            return Flow::Continue;
+        let endpoint = match self.phase {
+            Phase::Body(endpoint) => endpoint,
+            Phase::Idle => return Flow::Continue,
+            Phase::Asked(_) => return Flow::Pause,
         };
+        self.phase = Phase::Idle;
         let started = host.now_us();
         let body = host.request_body();
         let flow = match Request::parse(endpoint, &body) {
@@ -584,8 +587,9 @@ fn is_ours(header: &str) -> bool {
 }
 
 fn asks_for_models(headers: &[Header]) -> bool {
-    let is = |name: &str, value: &[u8]| headers.iter().any(|h| h.name == name && h.value == value);
-    is(":method", b"GET") && is(":path", b"/v1/models")
+    let value = |name: &str| headers.iter().find(|h| h.name == name).map(|h| &*h.value);
+    let path = value(":path").and_then(|path| path.split(|byte| *byte == b'?').next());
+    value(":method") == Some(b"GET") && path == Some(b"/v1/models")
 }
 
 fn content_length(headers: &[Header]) -> Option<usize> {

@@ -530,6 +530,21 @@ fn the_models_list_names_what_clients_may_use() {
 }
 
 #[test]
+fn the_models_list_has_one_path_whatever_its_query() {
+    for (path, is_answered) in [
+        ("/v1/models?limit=20", true),
+        ("/v1/models?", true),
+        ("/v1/models/small", false),
+        ("/v1/models2", false),
+    ] {
+        let mut host = MemoryHost::post(path, &[], "");
+        host.request_headers[0].value = b"GET".to_vec();
+        run(&router(), &mut host);
+        assert_eq!(host.reply.is_some(), is_answered, "{path}");
+    }
+}
+
+#[test]
 fn forged_routing_headers_do_not_survive() {
     let (router, mut host) = (router(), chat("auto", "SQL"));
     host.request_headers.push(Header {
@@ -556,4 +571,19 @@ fn what_is_not_an_llm_request_is_left_alone() {
     assert_eq!(flow, Flow::Continue);
     assert_eq!(host.request_header("x-selected-model"), None);
     assert!(host.state.is_empty());
+}
+
+#[test]
+fn a_second_end_of_the_body_does_not_let_go_what_waits_for_the_sidecar() {
+    let (router, mut host) = (router(), chat("auto", "What is 2 + 2?"));
+    let (mut stream, flow) = run(&router, &mut host);
+    assert_eq!(flow, Flow::Pause);
+    assert_eq!(stream.on_request_body(&router, &mut host), Flow::Pause);
+    answer(
+        &router,
+        &mut stream,
+        &mut host,
+        serde_json::json!({"category": {"label": "math", "confidence": 0.9}}),
+    );
+    assert_eq!(upstream_body(&host)["model"], "big");
 }

@@ -9,6 +9,8 @@ mod table;
 mod up;
 mod upstream;
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
 /// Starts stand-in, sidecar and Envoy with `envoy/config.yaml`.
@@ -32,11 +34,18 @@ enum Command {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    match Arguments::parse().command {
+async fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
         Command::Demo => demo::run().await,
         Command::Up(choice) => up::up(&choice).await,
         Command::Down => up::down().await,
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
     }
 }
 

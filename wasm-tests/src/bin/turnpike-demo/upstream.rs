@@ -1,5 +1,7 @@
 //! `UPSTREAM=http://host:port`: a real LLM server in place of the stand-ins.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
 use clap::Args;
@@ -10,6 +12,9 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 use turnpike_core::Config;
 use turnpike_core::decision::{ModelConfig, Protocol};
+
+/// A server that does not list its models by then is taken for something else.
+const LIST_DEADLINE: Duration = Duration::from_secs(10);
 
 /// Which server answers.
 #[derive(Debug, Args)]
@@ -63,7 +68,12 @@ impl Server {
         }
         Ok(Self {
             protocol,
-            host: uri.host().with_context(wrong)?.to_owned(),
+            // An IPv6 address stands in brackets in a URL, and nowhere else.
+            host: uri
+                .host()
+                .with_context(wrong)?
+                .trim_matches(['[', ']'])
+                .to_owned(),
             port: uri.port_u16().unwrap_or(port),
         })
     }
@@ -72,7 +82,7 @@ impl Server {
         if self.protocol == Protocol::Https {
             bail!("say with MODEL=<name> which model of an https server shall serve");
         }
-        let list = self.models().await.with_context(|| {
+        let list = self.models(LIST_DEADLINE).await.with_context(|| {
             format!(
                 "{}:{} does not list its models; is it an OpenAI-compatible server? MODEL=<name> spares the question",
                 self.host, self.port
@@ -82,7 +92,12 @@ impl Server {
         Ok(first.context("the server lists no model")?.to_owned())
     }
 
-    async fn models(&self) -> Result<Value> {
+    async fn models(&self, deadline: Duration) -> Result<Value> {
+        let answer = tokio::time::timeout(deadline, self.ask_for_models()).await;
+        answer.context("no answer")?
+    }
+
+    async fn ask_for_models(&self) -> Result<Value> {
         let stream = TcpStream::connect((self.host.as_str(), self.port)).await?;
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
@@ -129,9 +144,18 @@ mod tests {
             Server::parse("https://api.example.com/v1").unwrap().port,
             443
         );
+        assert_eq!(Server::parse("http://[::1]:8000").unwrap().host, "::1");
         for wrong in ["10.0.0.1:8000", "ftp://x", "http://x/some/path"] {
             assert!(Server::parse(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_server_that_never_answers_is_not_waited_for() {
+        let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = Server::parse(&format!("http://{}", silent.local_addr().unwrap())).unwrap();
+        let error = server.models(Duration::from_millis(50)).await.unwrap_err();
+        assert_eq!(error.to_string(), "no answer");
     }
 
     #[test]

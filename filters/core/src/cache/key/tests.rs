@@ -114,3 +114,19 @@ fn requests_that_cannot_be_cached_say_why() {
         assert_eq!(of(Scope::Global, &body, None, None), Err(skip), "{body}");
     }
 }
+
+#[test]
+fn only_content_of_the_last_message_counts_as_its_text() {
+    for member in [
+        r#""metadata":{"account":"1"}"#,
+        r#""audio":{"id":"1"}"#,
+        r#""tags":["1"]"#,
+    ] {
+        let one = ASK.replace("\"q\"", &format!("\"q\",{member}"));
+        assert_ne!(
+            alice(&one),
+            alice(&one.replace("\"1\"", "\"2\"")),
+            "{member}"
+        );
+    }
+}

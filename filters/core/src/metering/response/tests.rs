@@ -249,6 +249,7 @@ fn nonsense_counts_are_not_counted() {
     for body in [
         r#"{"usage":{"prompt_tokens":-3,"completion_tokens":1.5}}"#,
         r#"{"usage":{"prompt_tokens":"5"}}"#,
+        r#"{"usage":{"prompt_tokens":18446744073709551615}}"#,
         r#"{"usage":[5]}"#,
         r#"{"usage":null}"#,
         "[{\"usage\":{\"prompt_tokens\":3}}]",
