@@ -31,8 +31,22 @@ const INTERVALS: [(&str, &str); 4] = [
     ("total_us", "DS_RX_BEG:DS_TX_END"),
 ];
 
-/// What the filters publish: field and filter state below `wasm.turnpike.`.
-const PUBLISHED: [(&str, &str); 16] = [
+/// Milliseconds between two such moments, under the names of seed 004's `REQUEST` line.
+const INTERVALS_MS: [(&str, &str); 2] = [
+    ("inference_ms", "US_TX_BEG:US_RX_END"),
+    ("total_ms", "DS_RX_BEG:DS_TX_END"),
+];
+
+/// What the filters publish: field and filter state below `wasm.turnpike.`. `route` is seed 004's name of the decision.
+const PUBLISHED: [(&str, &str); 24] = [
+    ("session", "session"),
+    ("route", "decision"),
+    ("classification_ms", "timing.classification_ms"),
+    ("enrichment_ms", "timing.enrichment_ms"),
+    ("slow", "slow"),
+    ("groups", "groups"),
+    ("pii_types", "pii_types"),
+    ("jailbreak", "jailbreak"),
     ("user", "user"),
     ("tier", "tier"),
     ("model", "model"),
@@ -72,6 +86,12 @@ fn fields() -> Value {
         fields.insert(
             name.into(),
             format!("%COMMON_DURATION({interval}:us)%").into(),
+        );
+    }
+    for (name, interval) in INTERVALS_MS {
+        fields.insert(
+            name.into(),
+            format!("%COMMON_DURATION({interval}:ms)%").into(),
         );
     }
     for (name, state) in PUBLISHED {

@@ -1,7 +1,7 @@
-//! Labels: Envoy cuts them out of the flat names that the filters define.
+//! Labels and histogram buckets: Envoy cuts the labels out of the flat names that the filters define.
 
 use serde_json::{Value, json};
-use turnpike_core::metrics::Label;
+use turnpike_core::metrics::{Kind, Label, Metric};
 
 /// `config.metrics.v3.StatsConfig`.
 pub(super) fn config() -> Value {
@@ -9,5 +9,22 @@ pub(super) fn config() -> Value {
         .iter()
         .map(|label| json!({"tag_name": label.name(), "regex": label.stats_tag_regex()}))
         .collect();
-    json!({"use_all_default_tags": true, "stats_tags": tags})
+    json!({
+        "use_all_default_tags": true,
+        "stats_tags": tags,
+        "histogram_bucket_settings": buckets(),
+    })
+}
+
+/// Buckets of each histogram. Envoy matches the name before it cuts labels out, so only its end is certain.
+fn buckets() -> Vec<Value> {
+    Metric::ALL
+        .iter()
+        .filter_map(|metric| match metric.kind() {
+            Kind::Counter => None,
+            Kind::Histogram(bounds) => {
+                Some(json!({"match": {"suffix": metric.name()}, "buckets": bounds}))
+            }
+        })
+        .collect()
 }

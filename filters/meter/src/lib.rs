@@ -37,8 +37,9 @@ impl Context for Root {}
 
 impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {
+        let mut host = WasmHost::new(Rc::clone(&self.counters), None);
         self.meter = configuration("meter", size)
-            .map(|(filters, config)| Rc::new(Meter::compile(&config, &filters)));
+            .map(|(filters, config)| Rc::new(Meter::compile(&config, &filters, &mut host)));
         self.meter.is_some()
     }
 

@@ -104,6 +104,21 @@ unsafe extern "C" {
     fn proxy_continue_stream(stream: u32) -> u32;
     fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, id: *mut u32) -> u32;
     fn proxy_increment_metric(id: u32, by: i64) -> u32;
+    fn proxy_record_metric(id: u32, value: u64) -> u32;
+    fn proxy_get_shared_data(
+        key: *const u8,
+        key_size: usize,
+        data: *mut *mut u8,
+        size: *mut usize,
+        version: *mut u32,
+    ) -> u32;
+    fn proxy_set_shared_data(
+        key: *const u8,
+        key_size: usize,
+        value: *const u8,
+        value_size: usize,
+        version: u32,
+    ) -> u32;
     fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
 }
 
@@ -236,11 +251,19 @@ pub(crate) fn continue_request() -> Result<(), Refused> {
     ok(unsafe { proxy_continue_stream(0) })
 }
 
-/// Handle of a counter.
-pub(crate) fn define_counter(name: &str) -> Result<u32, Refused> {
+/// Kinds of stats.
+#[derive(Debug, Clone, Copy)]
+#[repr(u32)]
+pub(crate) enum MetricKind {
+    Counter = 0,
+    Histogram = 2,
+}
+
+/// Handle of a stat.
+pub(crate) fn define_metric(kind: MetricKind, name: &str) -> Result<u32, Refused> {
     let mut id = 0;
     // SAFETY: `name` and `id` live through the call.
-    ok(unsafe { proxy_define_metric(0, name.as_ptr(), name.len(), &raw mut id) })?;
+    ok(unsafe { proxy_define_metric(kind as u32, name.as_ptr(), name.len(), &raw mut id) })?;
     Ok(id)
 }
 
@@ -248,6 +271,36 @@ pub(crate) fn define_counter(name: &str) -> Result<u32, Refused> {
 pub(crate) fn increment(id: u32, by: i64) -> Result<(), Refused> {
     // SAFETY: no pointers.
     ok(unsafe { proxy_increment_metric(id, by) })
+}
+
+/// Records a value of a histogram.
+pub(crate) fn record(id: u32, value: u64) -> Result<(), Refused> {
+    // SAFETY: no pointers.
+    ok(unsafe { proxy_record_metric(id, value) })
+}
+
+/// A value shared by all workers, and its version; `None` when nobody has set it.
+pub(crate) fn shared(key: &str) -> Result<Option<(Vec<u8>, u32)>, Refused> {
+    let mut version = 0;
+    // SAFETY: `key`, `version` and both pointers live through the call.
+    let read = bytes(|data, size| unsafe {
+        proxy_get_shared_data(key.as_ptr(), key.len(), data, size, &raw mut version)
+    });
+    Ok(found(read)?.map(|value| (value, version)))
+}
+
+/// Sets a shared value, if its version is still `version`; 0 sets it in any case.
+pub(crate) fn set_shared(key: &str, value: &[u8], version: u32) -> Result<(), Refused> {
+    // SAFETY: both slices live through the call.
+    ok(unsafe {
+        proxy_set_shared_data(
+            key.as_ptr(),
+            key.len(),
+            value.as_ptr(),
+            value.len(),
+            version,
+        )
+    })
 }
 
 /// Asks for a tick of the root context every so many milliseconds.

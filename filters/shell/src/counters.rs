@@ -1,30 +1,52 @@
-//! Envoy counters by stat name: defined once for each name and worker, the handle is kept.
+//! Envoy stats by name: defined once for each name and worker, the handle is kept.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use crate::abi;
+use turnpike_core::metrics::{Kind, Metric};
 
-/// Handles of the counters that this worker has used.
+use crate::abi::{self, MetricKind};
+
+/// Handles of the stats that this worker has used.
 #[derive(Debug, Default)]
 pub struct Counters(RefCell<HashMap<String, u32>>);
 
 impl Counters {
-    /// Adds to the counter `stat_name`. A counter that Envoy refuses is logged; there is no other place to tell it.
-    pub fn add(&self, stat_name: String, by: u64) {
+    /// Adds to a counter; `by` is above 0.
+    pub fn add(&self, metric: Metric, labels: &[&str], by: u64) {
+        let by = i64::try_from(by).unwrap_or(i64::MAX);
+        self.with_handle(metric, labels, |handle| abi::increment(handle, by));
+    }
+
+    /// Records a value of a histogram.
+    pub fn record(&self, metric: Metric, labels: &[&str], value: u64) {
+        self.with_handle(metric, labels, |handle| abi::record(handle, value));
+    }
+
+    /// A stat that Envoy refuses is logged; there is no other place to tell it.
+    fn with_handle(
+        &self,
+        metric: Metric,
+        labels: &[&str],
+        change: impl FnOnce(u32) -> Result<(), abi::Refused>,
+    ) {
         let Ok(mut handles) = self.0.try_borrow_mut() else {
             return;
         };
-        let known = handles.get(&stat_name).copied();
-        let handle = known.or_else(|| abi::define_counter(&stat_name).ok());
-        let by = i64::try_from(by).unwrap_or(i64::MAX);
+        let name = metric.stat_name(labels);
+        let known = handles.get(&name).copied();
+        let kind = match metric.kind() {
+            Kind::Counter => MetricKind::Counter,
+            Kind::Histogram(_) => MetricKind::Histogram,
+        };
+        let handle = known.or_else(|| abi::define_metric(kind, &name).ok());
         match handle {
-            Some(handle) if abi::increment(handle, by).is_ok() => {
+            Some(handle) if change(handle).is_ok() => {
                 if known.is_none() {
-                    handles.insert(stat_name, handle);
+                    handles.insert(name, handle);
                 }
             }
-            _ => log::error!("counter not incremented by={by}"),
+            _ => log::error!("stat not changed metric={}", metric.name()),
         }
     }
 }

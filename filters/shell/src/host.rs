@@ -40,7 +40,7 @@ impl WasmHost {
     /// The value of a host call, or nothing and a count.
     fn got<T, E>(&self, call: &str, result: Result<T, E>) -> Option<T> {
         if result.is_err() {
-            self.counters.add(Metric::HostErrors.stat_name(&[call]), 1);
+            self.counters.add(Metric::HostErrors, &[call], 1);
         }
         result.ok()
     }
@@ -157,7 +157,24 @@ impl Host for WasmHost {
     }
 
     fn count(&mut self, metric: Metric, labels: &[&str], by: u64) {
-        self.counters.add(metric.stat_name(labels), by);
+        self.counters.add(metric, labels, by);
+    }
+
+    fn record(&mut self, metric: Metric, labels: &[&str], value: u64) {
+        self.counters.record(metric, labels, value);
+    }
+
+    fn shared(&mut self, key: &str) -> Option<(Vec<u8>, u32)> {
+        self.got("get_shared_data", abi::shared(key)).flatten()
+    }
+
+    fn set_shared(&mut self, key: &str, value: &[u8], version: u32) -> Result<(), HostError> {
+        // A lost race is no error of the host; the caller tries again.
+        abi::set_shared(key, value, version).map_err(|_| HostError)
+    }
+
+    fn warn(&mut self, message: &str) {
+        log::warn!("{message}");
     }
 
     fn now_us(&mut self) -> u64 {

@@ -73,7 +73,7 @@ impl Outbox {
 }
 
 fn failed(counters: &Counters, reason: &str) {
-    counters.add(Metric::CacheStoreFailures.stat_name(&[reason]), 1);
+    counters.add(Metric::CacheStoreFailures, &[reason], 1);
 }
 
 fn post(entry: &StoreRequest) -> bool {
