@@ -264,7 +264,10 @@ impl MeterStream {
             .and_then(|s| s.parse().ok())
             .unwrap_or_default();
         let form = Form::of_content_type(value("content-type").unwrap_or_default());
-        self.response = Some(ResponseMeter::new(form, self.facts.usage_requested));
+        let strip = self.facts.usage_requested
+            && form == Form::Sse
+            && (value("content-length").is_none() || take_back_length(host));
+        self.response = Some(ResponseMeter::new(form, strip));
         self.tell(meter, host);
     }
 
@@ -465,6 +468,11 @@ pub(crate) fn replace_body(
 ) -> Result<(), crate::host::HostError> {
     host.set_request_header("content-length", body.len().to_string().as_bytes())?;
     host.replace_request_body(body)
+}
+
+/// Takes back the length that a response announced, for what is taken out of its body; tells whether it did.
+fn take_back_length(host: &mut impl Host) -> bool {
+    host.remove_response_header("content-length").is_ok()
 }
 
 /// Answers with an error object, counts it and shows it to the log.
