@@ -280,8 +280,8 @@ fn the_access_log_holds_filter_state_numbers_and_no_query() {
         (&line["status"], &line["attempts"]),
         (&json!(200), &json!(1))
     );
+    // Not `request_overhead_us`: without our filters the request goes up before it is complete, and Envoy then logs null.
     for field in [
-        "request_overhead_us",
         "response_overhead_us",
         "local_us",
         "total_us",

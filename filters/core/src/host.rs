@@ -76,6 +76,11 @@ pub trait Host {
     fn response_headers(&mut self) -> Vec<Header>;
     /// Sets a response header.
     fn set_response_header(&mut self, name: &str, value: &[u8]);
+    /// Removes a response header, all its values.
+    ///
+    /// # Errors
+    /// The response must then not pass as if it were gone.
+    fn remove_response_header(&mut self, name: &str) -> Result<(), HostError>;
     /// The chunk of the response body that is passing.
     fn response_chunk(&mut self, size: usize) -> Vec<u8>;
     /// Sends other bytes instead of the passing chunk of `size` bytes.

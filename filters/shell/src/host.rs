@@ -97,6 +97,10 @@ impl Host for WasmHost {
         let _ = self.done("set_header", abi::set_header(Map::Response, name, value));
     }
 
+    fn remove_response_header(&mut self, name: &str) -> Result<(), HostError> {
+        self.done("remove_header", abi::remove_header(Map::Response, name))
+    }
+
     fn response_chunk(&mut self, size: usize) -> Vec<u8> {
         self.buffer(Buffer::ResponseBody, size)
     }

@@ -270,6 +270,7 @@ async fn the_access_log_says_what_was_decided() {
     ] {
         assert_eq!(entry.text(field), value, "{field}");
     }
+    assert!(entry.number("request_overhead_us").unwrap() > 0);
     assert!(entry.number("sidecar_us").unwrap() > 0);
     assert!(!entry.0.to_string().contains("derivative"));
 }

@@ -125,6 +125,11 @@ impl Host for MemoryHost {
         self.host_calls += 1;
         set(&mut self.response_headers, name, value);
     }
+    fn remove_response_header(&mut self, name: &str) -> Result<(), HostError> {
+        self.host_calls += 1;
+        self.response_headers.retain(|h| h.name != name);
+        Ok(())
+    }
     fn response_chunk(&mut self, _size: usize) -> Vec<u8> {
         self.host_calls += 1;
         self.chunk.clone()

@@ -185,7 +185,10 @@ impl MeterStream {
             host.count(Metric::ResponsesUnreadable, &["content_encoding"], 1);
             form = Form::Other;
         }
-        self.response = Some(ResponseMeter::new(form, self.facts.usage_requested));
+        let strip = self.facts.usage_requested
+            && form == Form::Sse
+            && (value("content-length").is_none() || take_back_length(host));
+        self.response = Some(ResponseMeter::new(form, strip));
     }
 
     /// A chunk of the response body passes.
@@ -259,6 +262,11 @@ fn strip(meter: &Meter, host: &mut impl Host, headers: &[Header]) -> Result<(), 
         .iter()
         .filter(|h| meter.strips(&h.name))
         .try_for_each(|h| host.remove_request_header(&h.name))
+}
+
+/// Takes back the length that a response announced, for what is taken out of its body; tells whether it did.
+fn take_back_length(host: &mut impl Host) -> bool {
+    host.remove_response_header("content-length").is_ok()
 }
 
 /// Milliseconds with two decimals.

@@ -315,6 +315,29 @@ fn alone_the_meter_asks_for_usage_and_takes_its_chunk_out() {
 }
 
 #[test]
+fn a_stream_that_announced_its_length_takes_it_back_when_a_chunk_is_taken_out() {
+    for (form, more, expected) in [
+        ("text/event-stream", "", None),
+        ("application/json", "", Some("144".to_owned())),
+        (
+            "text/event-stream",
+            r#","stream_options":{"include_usage":true}"#,
+            Some("144".to_owned()),
+        ),
+    ] {
+        let meter = alone("");
+        let mut host = alice(&format!(
+            r#"{{"model":"qwen3","stream":true,"messages":[]{more}}}"#
+        ));
+        let mut stream = request(&mut host, &meter);
+        host.respond("200", form);
+        host.set_response_header("content-length", b"144");
+        stream.on_response_headers(&meter, &mut host);
+        assert_eq!(host.response_header("content-length"), expected, "{form}");
+    }
+}
+
+#[test]
 fn a_client_that_asked_for_usage_gets_it() {
     let meter = alone("");
     let mut host = alice(
