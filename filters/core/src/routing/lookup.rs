@@ -1,7 +1,7 @@
 //! The cache lookup of a request, and what a stored answer becomes.
 
 use super::route::{KeywordMatcher, Route, Router};
-use super::stream::{Work, publish};
+use super::stream::Work;
 use crate::cache::Skip;
 use crate::host::{Flow, Host, LocalReply};
 use crate::metrics::Metric;
@@ -82,14 +82,8 @@ pub(super) fn serves(hit: &CacheHit, route: &Route) -> bool {
         && hit.decision == route.decision
 }
 
-pub(super) fn reply_from_cache(
-    host: &mut impl Host,
-    route: &Route,
-    category: &str,
-    hit: CacheHit,
-) -> Flow {
-    host.set_filter_state(state::CACHE, b"hit");
-    publish(host, route, category);
+/// Answers with what is stored.
+pub(super) fn reply_from_cache(host: &mut impl Host, hit: CacheHit) -> Flow {
     host.reply(LocalReply {
         status: 200,
         headers: vec![("age", hit.age_seconds.to_string())],

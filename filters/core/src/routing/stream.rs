@@ -7,8 +7,8 @@ use crate::decision::{Category, OnError};
 use crate::host::{
     Flow, Header, Host, HostError, LocalReply, content_length, endpoint, refuse, replace_body,
 };
-use crate::metering::millis;
 use crate::metrics::Metric;
+use crate::record::{Cache, Record};
 use crate::reply::Fault;
 use crate::request::{Edits, Endpoint, Request};
 use crate::sidecar::{
@@ -21,8 +21,7 @@ use crate::state;
 pub struct RouterStream {
     phase: Phase,
     capture: Option<Capture>,
-    computed_us: u64,
-    waited_us: u64,
+    record: Record,
 }
 
 #[derive(Debug, Default)]
@@ -154,20 +153,17 @@ impl RouterStream {
             ),
             Err(error) => refuse(host, &Fault::BadRequest(error.to_string())),
         };
-        self.computed(host, started);
+        self.computed(router, host, started);
         flow
     }
 
-    fn computed(&mut self, host: &mut impl Host, started: u64) {
-        self.computed_us = self
-            .computed_us
-            .saturating_add(host.now_us().saturating_sub(started));
-        host.set_filter_state(
-            state::TIMING_ROUTER,
-            self.computed_us.to_string().as_bytes(),
-        );
-        let classified = millis(self.computed_us.saturating_add(self.waited_us));
-        host.set_filter_state(state::TIMING_CLASSIFICATION, classified.as_bytes());
+    /// A step of ours is over. Publishes what is known, unless the sidecar is to be heard first.
+    fn computed<K>(&mut self, router: &Router<K>, host: &mut impl Host, started: u64) {
+        let took = host.now_us().saturating_sub(started);
+        self.record.router_us = self.record.router_us.saturating_add(took);
+        if matches!(self.phase, Phase::Idle) {
+            self.record.publish(host, router.has_meter);
+        }
     }
 
     fn decide<K: KeywordMatcher>(
@@ -177,11 +173,8 @@ impl RouterStream {
         work: Work,
     ) -> Flow {
         let request = &work.request;
-        host.set_filter_state(state::STREAM, request.stream.to_string().as_bytes());
-        host.set_filter_state(
-            state::PROMPT_BYTES,
-            request.text_bytes().to_string().as_bytes(),
-        );
+        self.record.stream = request.stream;
+        self.record.prompt_bytes = u64::try_from(request.text_bytes()).unwrap_or(u64::MAX);
         let is_auto = router.auto_names.contains(&request.model);
         let (keywords, route) = if is_auto {
             let keywords = router.keywords.matches(&request.routing_text(&work.body));
@@ -265,13 +258,12 @@ impl RouterStream {
             return;
         };
         let started = host.now_us();
-        self.waited_us = started.saturating_sub(question.asked_us);
-        host.set_filter_state(state::TIMING_SIDECAR, self.waited_us.to_string().as_bytes());
+        self.record.sidecar_us = started.saturating_sub(question.asked_us);
         let flow = match answer(status, body) {
             Ok(answer) => self.with_answer(router, host, *question, answer),
             Err(fault) => self.without_sidecar(router, host, *question, fault),
         };
-        self.computed(host, started);
+        self.computed(router, host, started);
         if flow == Flow::Continue {
             host.resume_request();
         }
@@ -317,11 +309,13 @@ impl RouterStream {
         };
         match hit {
             Some(hit) if serves(&hit, &route) => {
-                reply_from_cache(host, &route, &category_name, hit)
+                self.record.cache = Cache::Hit;
+                self.record_route(&route, &category_name);
+                reply_from_cache(host, hit)
             }
             _ => {
                 if let Some(lookup) = lookup.filter(|_| route.cache.enabled) {
-                    host.set_filter_state(state::CACHE, b"miss");
+                    self.record.cache = Cache::Miss;
                     self.capture = Some(Capture::new(
                         lookup,
                         &route.model,
@@ -343,7 +337,7 @@ impl RouterStream {
         fault: SidecarFault,
     ) -> Flow {
         host.count(Metric::Fallbacks, &[fault.reason()], 1);
-        host.set_filter_state(state::FALLBACK, fault.reason().as_bytes());
+        self.record.fallback = fault.reason().into();
         match (question.route, router.on_error) {
             (Some(route), _) => self.go(router, host, &question.work, &route, state::NONE),
             (None, OnError::Default) => {
@@ -382,7 +376,7 @@ impl RouterStream {
             return refuse(host, &Fault::Internal("the body could not be replaced"));
         }
         if usage_requested {
-            host.set_filter_state(state::USAGE_REQUESTED, b"1");
+            self.record.usage_requested = true;
         }
         if host
             .set_request_header("x-selected-model", route.model.as_bytes())
@@ -390,8 +384,15 @@ impl RouterStream {
         {
             return refuse(host, &Fault::Internal("the model header could not be set"));
         }
-        publish(host, route, category);
+        self.record_route(route, category);
         Flow::Continue
+    }
+
+    fn record_route(&mut self, route: &Route, category: &str) {
+        self.record.model.clone_from(&route.model);
+        self.record.decision.clone_from(&route.decision);
+        self.record.category = category.into();
+        self.record.reasoning = route.reasoning;
     }
 
     /// Response headers are here.
@@ -424,16 +425,6 @@ impl RouterStream {
             capture.store(host);
         }
     }
-}
-
-pub(super) fn publish(host: &mut impl Host, route: &Route, category: &str) {
-    host.set_filter_state(state::MODEL, route.model.as_bytes());
-    host.set_filter_state(state::DECISION, route.decision.as_bytes());
-    host.set_filter_state(state::CATEGORY, category.as_bytes());
-    host.set_filter_state(
-        state::REASONING,
-        if route.reasoning { b"on" } else { b"off" },
-    );
 }
 
 fn answer(status: Option<u16>, body: &[u8]) -> Result<AnalyzeResponse, SidecarFault> {
