@@ -1,18 +1,18 @@
 //! Dashboard, rules and documents say what the code has: names of metrics, labels and tests, and configurations.
 
+#[path = "support/promql.rs"]
+mod promql;
 mod support;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 
+use promql::{Known, Reads};
 use serde_json::Value;
 use support::{Result, root};
 use turnpike::config::parse;
 use turnpike_core::Config;
 use turnpike_core::metrics::{Kind, Metric};
-
-/// Names of series and their labels.
-type Known = BTreeMap<String, BTreeSet<String>>;
 
 fn read(path: &str) -> Result<String> {
     std::fs::read_to_string(root().join(path)).map_err(|e| format!("{path}: {e}").into())
@@ -83,87 +83,6 @@ fn of_the_sidecar() -> Result<Known> {
     Ok(known)
 }
 
-/// Series that an expression reads, each with the labels in its braces, and the labels that it groups by or joins on.
-#[derive(Debug, Default)]
-struct Reads {
-    series: Vec<(String, Vec<String>)>,
-    groups: BTreeSet<String>,
-}
-
-fn is_name(c: char) -> bool {
-    c.is_ascii_alphanumeric() || c == '_' || c == ':'
-}
-
-/// Names in `list`, which is what stands between brackets; values in quotes are skipped.
-fn names(list: &str) -> Vec<String> {
-    let outside = list.split('"').step_by(2);
-    outside
-        .flat_map(|part| part.split(|c| !is_name(c)))
-        .filter(|name| !name.is_empty())
-        .map(String::from)
-        .collect()
-}
-
-impl Reads {
-    /// Reads PromQL as far as names go: a word before `(…)` is a function, an operator or a grouping, others are series.
-    fn of(expression: &str) -> Self {
-        let mut reads = Self::default();
-        let mut rest = expression;
-        while let Some(start) = rest.find(|c: char| is_name(c) || c == '"') {
-            rest = &rest[start..];
-            if let Some(quoted) = rest.strip_prefix('"') {
-                rest = quoted.split_once('"').map_or("", |(_, after)| after);
-                continue;
-            }
-            let end = rest.find(|c| !is_name(c)).unwrap_or(rest.len());
-            let (word, after) = rest.split_at(end);
-            rest = after;
-            reads.take(word, &mut rest);
-        }
-        reads
-    }
-
-    fn take(&mut self, word: &str, rest: &mut &str) {
-        let next = rest.trim_start();
-        let inside = |open, close| {
-            let inner = next.strip_prefix(open)?;
-            inner.split_once(close)
-        };
-        if ["by", "on", "group_left", "without", "ignoring"].contains(&word) {
-            if let Some((labels, after)) = inside('(', ')') {
-                self.groups.extend(names(labels));
-                *rest = after;
-            }
-        } else if word.contains(':') || (word.contains('_') && !next.starts_with('(')) || word == "up" {
-            let labels = inside('{', '}');
-            self.series
-                .push((word.into(), labels.map(|l| names(l.0)).unwrap_or_default()));
-            *rest = labels.map_or(next, |(_, after)| after);
-        }
-    }
-
-    /// What is wrong with it.
-    fn mistakes(&self, known: &Known) -> Vec<String> {
-        let mut mistakes = Vec::new();
-        let mut possible = BTreeSet::new();
-        for (name, labels) in &self.series {
-            let Some(has) = known.get(name) else {
-                mistakes.push(format!("there is no series {name}"));
-                continue;
-            };
-            possible.extend(has);
-            let missing = labels.iter().filter(|label| !has.contains(*label));
-            mistakes.extend(missing.map(|label| format!("{name} has no label {label}")));
-        }
-        let unknown = self
-            .groups
-            .iter()
-            .filter(|label| !possible.contains(*label));
-        mistakes.extend(unknown.map(|label| format!("nothing has the label {label}")));
-        mistakes
-    }
-}
-
 /// A rule: what it records (empty for an alert), from what, and its own labels.
 struct Rule {
     record: String,
@@ -189,16 +108,17 @@ fn rules() -> Result<Vec<Rule>> {
     Ok(rules)
 }
 
-/// Adds what the rules record: with the labels that they group by, or else all of what they read.
+/// Adds what the rules record: with the labels that they aggregate by, or else all of what they read.
 fn with_recorded(mut known: Known, rules: &[Rule]) -> Known {
     for rule in rules.iter().filter(|rule| !rule.record.is_empty()) {
         let reads = Reads::of(&rule.expression);
         let mut labels = rule.labels.clone();
-        if reads.groups.is_empty() {
+        if reads.aggregated.is_empty() {
             let read = reads.series.iter().filter_map(|(name, _)| known.get(name));
             labels.extend(read.flatten().cloned());
         }
-        labels.extend(reads.groups);
+        labels.extend(reads.aggregated);
+        labels.extend(reads.joined);
         known.entry(rule.record.clone()).or_default().extend(labels);
     }
     known
@@ -217,9 +137,7 @@ fn dashboard_expressions() -> Result<Vec<(String, String)>> {
 fn dashboard_and_rules_read_what_is_counted() {
     let rules = rules().unwrap();
     let known = with_recorded(exported().unwrap(), &rules);
-    let rules = rules
-        .into_iter()
-        .map(|rule| (rule.record, rule.expression));
+    let rules = rules.into_iter().map(|rule| (rule.record, rule.expression));
     let panels = dashboard_expressions().unwrap();
     assert!(panels.len() > 30);
     let mistakes: Vec<String> = rules
@@ -285,7 +203,11 @@ fn configurations_in_the_documents_are_good() {
         let page = read(&format!("docs/{page}.md")).unwrap();
         for block in page.split("```yaml\n").skip(1) {
             let block = block.split("```").next().unwrap_or_default();
-            assert_eq!(checked(&parse(block).unwrap()), Vec::<String>::new(), "{block}");
+            assert_eq!(
+                checked(&parse(block).unwrap()),
+                Vec::<String>::new(),
+                "{block}"
+            );
             seen += 1;
         }
     }
@@ -302,7 +224,12 @@ fn the_reference_configuration_is_good_and_complete() {
     let mut keys = Vec::new();
     for (section, value) in complete.unwrap().as_object().unwrap() {
         keys.push(section.clone());
-        keys.extend(value.as_object().into_iter().flat_map(|map| map.keys().cloned()));
+        keys.extend(
+            value
+                .as_object()
+                .into_iter()
+                .flat_map(|map| map.keys().cloned()),
+        );
     }
     // Not written where they are empty.
     for optional in [
@@ -345,7 +272,11 @@ fn kubernetes_examples_fit_the_reference_configuration() {
         .flat_map(|rule| list(rule, "/ports"))
         .filter_map(|port| port.get("port")?.as_u64())
         .collect();
-    let ports = ["/envoy/listener/port", "/envoy/metrics/port", "/sidecar/tcp/port"];
+    let ports = [
+        "/envoy/listener/port",
+        "/envoy/metrics/port",
+        "/sidecar/tcp/port",
+    ];
     let wanted: Vec<u64> = ports
         .iter()
         .filter_map(|port| config.pointer(port)?.as_u64())
@@ -383,7 +314,9 @@ fn every_statement_of_the_seeds_is_listed_once() {
         .filter(|id| id.starts_with(['A', 'F']))
         .collect();
     let statements = (1..=96).map(|n| format!("A{n}"));
-    let wanted: Vec<String> = statements.chain((1..=13).map(|n| format!("F{n}"))).collect();
+    let wanted: Vec<String> = statements
+        .chain((1..=13).map(|n| format!("F{n}")))
+        .collect();
     assert_eq!(listed, wanted);
 }
 
