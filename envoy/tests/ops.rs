@@ -180,21 +180,21 @@ fn every_metric_is_on_the_dashboard() {
     assert_eq!(missing, Vec::<&str>::new());
 }
 
-/// A configuration that `part` completes or changes, as YAML has it.
-fn checked(part: &Value) -> Vec<String> {
-    let mut config = parse(
-        "{vllm_endpoints: [{name: vllm, address: 127.0.0.1, port: 8000}], model_config: {qwen3-8b: {}}, default_model: qwen3-8b}",
-    )
-    .unwrap();
-    let (Some(config), Some(part)) = (config.as_object_mut(), part.as_object()) else {
-        return vec!["no mapping".into()];
+/// Mistakes of a configuration that has `part`, and what every configuration needs.
+fn mistakes(part: &Value) -> Result<Vec<String>> {
+    let mut config = parse(MINIMAL).map_err(|e| format!("{e:?}"))?;
+    let (Some(map), Some(part)) = (config.as_object_mut(), part.as_object()) else {
+        return Err("no mapping".into());
     };
-    config.extend(part.clone());
-    match Config::from_value(Value::Object(config.clone())) {
+    map.extend(part.clone());
+    Ok(match Config::from_value(config) {
         Ok(config) => config.validate().iter().map(ToString::to_string).collect(),
         Err(mistakes) => vec![mistakes.to_string()],
-    }
+    })
 }
+
+const MINIMAL: &str = "{vllm_endpoints: [{name: vllm, address: 127.0.0.1, port: 8000}], \
+    model_config: {qwen3-8b: {}}, default_model: qwen3-8b}";
 
 #[test]
 fn configurations_in_the_documents_are_good() {
@@ -204,7 +204,7 @@ fn configurations_in_the_documents_are_good() {
         for block in page.split("```yaml\n").skip(1) {
             let block = block.split("```").next().unwrap_or_default();
             assert_eq!(
-                checked(&parse(block).unwrap()),
+                mistakes(&parse(block).unwrap()).unwrap(),
                 Vec::<String>::new(),
                 "{block}"
             );
