@@ -224,7 +224,7 @@ impl Settled<'_> {
     fn count_routing<H: Host>(&self, export: &MaasMetricsConfig, counter: &mut Counter<'_, H>) {
         if export.export_routing_metrics {
             counter.add(Metric::Requests, Some(&self.facts.decision), 1);
-            if self.facts.reasoning == "on" {
+            if self.facts.reasoning == "on" && !self.facts.is_cache_hit() {
                 counter.add(Metric::ReasoningRequests, None, 1);
             }
         }

@@ -9,7 +9,7 @@
 use super::account::{Mode, Settled, Times, Tokens};
 use super::facts::Facts;
 use super::meter::Meter;
-use super::response::{Form, ResponseMeter};
+use super::response::{Form, ResponseMeter, Seen};
 use crate::host::{Flow, Header, Host, HostError, endpoint, refuse, replace_body};
 use crate::identity::{Identity, IdentityError};
 use crate::metrics::Metric;
@@ -23,13 +23,18 @@ const BYTES_PER_TOKEN: u64 = 4;
 /// One stream.
 #[derive(Debug, Default)]
 pub struct MeterStream {
+    /// Of an LLM request that is not counted yet.
     endpoint: Option<Endpoint>,
+    /// The same, also when it is counted.
+    api: Option<Endpoint>,
     identity: Option<Identity>,
     facts: Facts,
     status: u16,
     response: Option<ResponseMeter>,
     times: Times,
     streamed: bool,
+    /// Whether the end of the response was seen.
+    complete: bool,
 }
 
 impl MeterStream {
@@ -42,6 +47,7 @@ impl MeterStream {
     ) -> Flow {
         let headers = host.request_headers();
         self.endpoint = endpoint(&headers);
+        self.api = self.endpoint;
         if self.endpoint.is_some() {
             self.times.start_us = host.now_us();
         }
@@ -146,14 +152,30 @@ impl MeterStream {
         Flow::Continue
     }
 
+    /// The trailers of the response are here: its body is complete.
+    pub fn on_response_trailers(&mut self) {
+        self.complete = true;
+    }
+
     /// Response headers are here: of the upstream, of a cache hit, or of an error.
-    pub fn on_response_headers(&mut self, meter: &Meter, host: &mut impl Host) {
+    pub fn on_response_headers(
+        &mut self,
+        meter: &Meter,
+        host: &mut impl Host,
+        end_of_stream: bool,
+    ) {
         if self.endpoint.is_none() {
             return;
         }
         let started = host.now_us();
         self.facts = Facts::published(host, meter.reads_security());
         let headers = host.response_headers();
+        self.complete = end_of_stream;
+        // A server's own words under our names would be read as ours.
+        for header in headers.iter().filter(|h| meter.is_our_name(&h.name)) {
+            // What cannot be removed is mostly replaced below; the shell counts the failure.
+            let _ = host.remove_response_header(&header.name);
+        }
         self.read_response_headers(host, &headers);
         meter.names.tell(&self.facts, host);
         if meter.telemetry.response_time_header {
@@ -196,6 +218,7 @@ impl MeterStream {
         let Some(response) = &mut self.response else {
             return;
         };
+        self.complete |= end_of_stream;
         if size > 0 && self.times.first_bytes_us.is_none() && self.streamed {
             self.times.first_bytes_us = Some(host.now_us());
         }
@@ -229,31 +252,40 @@ impl MeterStream {
         settled.count(meter, host);
     }
 
-    /// What is charged: usage as reported; without it, for an answer of a model, what its text amounts to.
+    /// What is charged: usage as reported; each half that was not, for an answer of a model, as what its text amounts to.
+    ///
+    /// An answer that broke off is charged what was seen and marked as estimated, also where the server reported usage on the
+    /// way. Anthropic's `message_start` reports one completion token before any: there the text counts, if it is more.
     fn tokens(&self, meter: &Meter) -> Tokens {
         let Some(response) = &self.response else {
             return Tokens::default();
         };
-        let seen = response.seen();
+        let Seen { usage, text_bytes } = response.seen();
         if self.facts.is_cache_hit() && !meter.mode.counts_cached_tokens() {
             // Costs may have a price for hits, so the numbers are kept apart from what is counted.
             return Tokens {
-                stored: Some(seen.usage),
+                stored: Some(usage),
                 ..Tokens::default()
             };
         }
-        if seen.usage.is_some() {
-            return Tokens::reported(seen.usage);
-        }
         if !(200..300).contains(&self.status) {
-            return Tokens::default();
+            return Tokens::reported(usage);
         }
-        Tokens {
-            prompt: self.facts.prompt_bytes.div_ceil(BYTES_PER_TOKEN),
-            completion: seen.text_bytes.div_ceil(BYTES_PER_TOKEN),
-            estimated: true,
-            ..Tokens::default()
+        let mut tokens = Tokens::reported(usage);
+        tokens.estimated = !self.complete && self.status != 0;
+        let text_tokens = text_bytes.div_ceil(BYTES_PER_TOKEN);
+        if usage.prompt_tokens.is_none() {
+            tokens.prompt = tokens
+                .prompt
+                .max(self.facts.prompt_bytes.div_ceil(BYTES_PER_TOKEN));
+            tokens.estimated = true;
         }
+        let placeholder = self.api == Some(Endpoint::Messages) && !self.complete;
+        if usage.completion_tokens.is_none() || placeholder {
+            tokens.estimated |= text_tokens > tokens.completion;
+            tokens.completion = tokens.completion.max(text_tokens);
+        }
+        tokens
     }
 }
 

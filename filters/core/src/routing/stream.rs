@@ -583,6 +583,7 @@ fn answer(status: Option<u16>, body: &[u8]) -> Result<AnalyzeResponse, SidecarFa
 }
 
 fn is_ours(header: &str) -> bool {
+    let header = header.replace('_', "-");
     header.starts_with("x-vsr-") || header == "x-selected-model"
 }
 
