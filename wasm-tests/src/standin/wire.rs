@@ -296,5 +296,11 @@ mod tests {
             .map(|c| c["usage"]["completion_tokens"].as_u64().unwrap())
             .collect();
         assert_eq!(counts, [0, 1, 2, 2, 2]);
+        let so_far: Vec<u64> = completion()
+            .so_far()
+            .iter()
+            .map(|u| u.completion_tokens)
+            .collect();
+        assert_eq!(so_far, counts[..3], "the books say what the chunks say");
     }
 }

@@ -1,6 +1,8 @@
 //! Billing: what Envoy counts on two workers is what the servers say they served, to the token.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -53,12 +55,18 @@ fn call(client: &Client, number: usize) -> Call {
         0..3 => chat(json!({})),
         3..5 => chat(json!({"stream": true})),
         5 => chat(json!({"stream": true, "stream_options": {"include_usage": true}})),
-        6 => chat(json!({
-            "stream": true,
-            "stream_options": {"include_usage": true, "continuous_usage_stats": true},
-        }))
-        .order("abort-after", &(number / 10 % 4 + 1).to_string())
-        .order("tokens", "8"),
+        6 => {
+            let call = chat(json!({
+                "stream": true,
+                "stream_options": {"include_usage": true, "continuous_usage_stats": true},
+            }));
+            if is_cut(number) {
+                let pieces = (number / 50 % 4 + 1).to_string();
+                call.order("abort-after", &pieces).order("tokens", "8")
+            } else {
+                call
+            }
+        }
         7 => {
             let body = json!({"model": model, "prompt": prompt, "stream": number % 20 == 7});
             client.post("/v1/completions", body.to_string())
@@ -68,19 +76,27 @@ fn call(client: &Client, number: usize) -> Call {
     }
 }
 
-/// Sends requests `first`, `first + CONNECTIONS` … one after the other; gives how many were cut.
-async fn load(client: [Client; 3], first: usize, number: usize) -> Result<usize> {
+/// Whether the server cuts the answer. Few: Envoy keeps a client waiting for a second then (`delayed_close_timeout`).
+fn is_cut(number: usize) -> bool {
+    number % 50 == 6
+}
+
+/// Sends requests one after the other, as long as there are some; gives how many were cut.
+async fn load(clients: [Client; 3], next: Arc<AtomicUsize>, number: usize) -> Result<usize> {
     let mut cut = 0;
-    for at in (first..number).step_by(CONNECTIONS) {
-        let sent = call(&client[at / 10 % 3], at).send().await;
+    loop {
+        let at = next.fetch_add(1, Ordering::Relaxed);
+        if at >= number {
+            return Ok(cut);
+        }
+        let sent = call(&clients[at / 10 % 3], at).send().await;
         match at % 10 {
-            6 => cut += usize::from(sent.is_err()),
+            _ if is_cut(at) => cut += usize::from(sent.is_err()),
             8 => ensure!(sent?.status.as_u16() >= 400),
             9 => ensure!(sent?.status == 404),
             _ => ensure!(sent?.status == 200),
         }
     }
-    Ok(cut)
 }
 
 /// What the servers say.
@@ -125,14 +141,16 @@ async fn ten_thousand_mixed_requests_are_billed_to_the_token() {
     let clients = USERS.map(|(user, tier)| gateway.stack.client(user, tier));
     let number = requests();
     let mut loads = JoinSet::new();
-    for first in 0..CONNECTIONS {
-        loads.spawn(load(clients.clone(), first, number));
+    let next = Arc::new(AtomicUsize::new(0));
+    for _ in 0..CONNECTIONS {
+        loads.spawn(load(clients.clone(), next.clone(), number));
     }
     let mut cut = 0;
     while let Some(done) = loads.join_next().await {
         cut += done.unwrap().unwrap();
     }
-    assert_eq!(cut, (number + 3) / 10, "the client sees each cut");
+    let cuts = (0..number).filter(|at| is_cut(*at)).count();
+    assert_eq!(cut, cuts, "the client sees each cut");
     until(DEADLINE, async || {
         let (served, counted) = (served(gateway.stack), counted(gateway.stack).await?);
         ensure!(
