@@ -79,6 +79,30 @@ mod tests {
     }
 
     #[test]
+    fn what_yaml_1_1_takes_for_another_type_is_quoted() {
+        let words = json!([
+            "on",
+            "Off",
+            "yes",
+            "NO",
+            "y",
+            "N",
+            "1_000",
+            "017",
+            "1:30",
+            "2001-01-01",
+            "+1",
+            ".5",
+            "=",
+            "<<"
+        ]);
+        let yaml = body(&words).unwrap();
+        for line in yaml.lines() {
+            assert!(line.contains(['"', '\'']), "{line}");
+        }
+    }
+
+    #[test]
     fn the_kind_and_name_of_an_object_stand_first() {
         let yaml = to_yaml(&json!({"a": 1, "name": "http", "@type": "t"})).unwrap();
         let lines: Vec<&str> = yaml.lines().skip(1).collect();

@@ -58,6 +58,14 @@ pub enum IstioError {
         /// The model.
         model: String,
     },
+    /// One `DestinationRule` names one server.
+    #[error(
+        "model `{model}` has https endpoints with several names or without one; on Istio they share one host name"
+    )]
+    TlsName {
+        /// The model.
+        model: String,
+    },
 }
 
 /// All resources for `config`, which must have passed its checks, in the order in which they are applied.

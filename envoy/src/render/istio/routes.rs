@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 use turnpike_core::Config;
 
-use super::upstreams::{SERVICE_PORT, host, only_address, slugs};
+use super::upstreams::{SERVICE_PORT, host, only_name, slugs};
 use super::{IstioOptions, fields, resource};
 use crate::render::{SELECTED_MODEL_HEADER, local_reply};
 
@@ -24,21 +24,20 @@ pub(super) fn virtual_service(config: &Config, options: &IstioOptions) -> Value 
     )
 }
 
-/// To a model, for as long as its answer takes; tried again only on what no server has begun to work on.
+/// To a model. Without `timeout` an answer may take as long as it takes; tried again is only what no server has begun to work on.
 fn to_model(config: &Config, model: &str, slug: &str) -> Value {
     let header = Map::from_iter([(SELECTED_MODEL_HEADER.to_owned(), json!({"exact": model}))]);
     let mut route = fields(json!({
         "name": format!("model/{model}"),
         "match": [{"headers": header}],
         "route": [{"destination": {"host": host(slug), "port": {"number": SERVICE_PORT}}}],
-        "timeout": "0s",
         "retries": {
             "attempts": 2,
             "retryOn": "connect-failure,refused-stream,reset-before-request,503",
         },
     }));
     // Servers behind TLS answer only to their own name.
-    if let Some(address) = only_address(&config.endpoints_of(model)) {
+    if let Some(address) = only_name(&config.endpoints_of(model)) {
         route.insert("rewrite".into(), json!({"authority": address}));
     }
     Value::Object(route)

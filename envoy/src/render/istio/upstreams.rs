@@ -20,15 +20,23 @@ pub(super) fn of_models(config: &Config, options: &IstioOptions) -> Result<Vec<V
     let mut documents = Vec::new();
     for (model, slug) in slugs(config) {
         let endpoints = config.endpoints_of(model);
-        let https = endpoints.iter().filter(|e| e.protocol == Protocol::Https);
-        if ![0, endpoints.len()].contains(&https.count()) {
-            let model = model.to_owned();
-            return Err(IstioError::MixedProtocols { model });
-        }
+        check(model, &endpoints)?;
         documents.push(service_entry(&slug, &endpoints, options));
         documents.push(destination_rule(&slug, &endpoints, options));
     }
     Ok(documents)
+}
+
+/// What one `DestinationRule` says holds for all endpoints.
+fn check(model: &str, endpoints: &[&VllmEndpointConfig]) -> Result<(), IstioError> {
+    let model = || model.to_owned();
+    let https = endpoints.iter().filter(|e| e.protocol == Protocol::Https);
+    match https.count() {
+        0 => Ok(()),
+        count if count < endpoints.len() => Err(IstioError::MixedProtocols { model: model() }),
+        _ if only_name(endpoints).is_none() => Err(IstioError::TlsName { model: model() }),
+        _ => Ok(()),
+    }
 }
 
 /// Each model with a name that Kubernetes and DNS take; two models never share one.
@@ -119,7 +127,7 @@ fn destination_rule(
     let secure = endpoints.iter().any(|e| e.protocol == Protocol::Https);
     let mode = if secure { "SIMPLE" } else { "DISABLE" };
     let mut tls = fields(json!({"mode": mode}));
-    if let (true, Some(name)) = (secure, only_address(endpoints)) {
+    if let Some(name) = only_name(endpoints).filter(|_| secure) {
         tls.insert("sni".into(), name.into());
         tls.insert("subjectAltNames".into(), json!([name]));
     }
@@ -135,7 +143,7 @@ fn destination_rule(
 }
 
 /// The host name that all endpoints share, if there is one.
-pub(super) fn only_address<'c>(endpoints: &[&'c VllmEndpointConfig]) -> Option<&'c str> {
+pub(super) fn only_name<'c>(endpoints: &[&'c VllmEndpointConfig]) -> Option<&'c str> {
     let addresses: BTreeSet<&str> = endpoints.iter().map(|e| e.address.as_str()).collect();
     match addresses.first() {
         Some(address) if addresses.len() == 1 && address.parse::<IpAddr>().is_err() => {
