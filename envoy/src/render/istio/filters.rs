@@ -118,13 +118,17 @@ impl Module {
         }
     }
 
-    /// The entry of the filter chain. A timeout of zero keeps the listener from opening before the module is there.
+    /// The entry of the filter chain. A timeout of zero keeps the listener from opening before the module is there. For a module that
+    /// cannot be fetched the proxy's agent sends an RBAC filter that refuses everything, so Envoy must be ready to take one.
     pub(super) fn chain_entry(&self) -> Value {
         json!({
             "name": self.filter_name(),
             "config_discovery": {
                 "config_source": {"ads": {}, "initial_fetch_timeout": "0s", "resource_api_version": "V3"},
-                "type_urls": [type_url("envoy.extensions.filters.http.wasm.v3.Wasm")],
+                "type_urls": [
+                    type_url("envoy.extensions.filters.http.wasm.v3.Wasm"),
+                    type_url("envoy.extensions.filters.http.rbac.v3.RBAC"),
+                ],
             },
         })
     }
