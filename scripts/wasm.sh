@@ -12,6 +12,10 @@ ROUTER_LIMIT=12000000
 
 toolchain="$(cat "$CACHE/toolchain" 2>/dev/null)" || die "no compiler for $TARGET chosen yet" "Run: make setup"
 
+# Both filters log it when they start.
+TURNPIKE_GIT_HASH="$(git -C "$ROOT" rev-parse --short=12 HEAD 2>/dev/null || echo unknown)"
+export TURNPIKE_GIT_HASH
+
 # Flags of the environment would replace the ones set here.
 unset RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
 # Paths of the builder's machine have no place in a module (panic messages would carry them).

@@ -84,14 +84,20 @@ impl HttpContext for Stream {
         action(self.stream.on_request_body(&self.meter, &mut self.host))
     }
 
-    fn on_http_response_headers(&mut self, _num_headers: usize, _end_of_stream: bool) -> Action {
-        self.stream.on_response_headers(&self.meter, &mut self.host);
+    fn on_http_response_headers(&mut self, _num_headers: usize, end_of_stream: bool) -> Action {
+        self.stream
+            .on_response_headers(&self.meter, &mut self.host, end_of_stream);
         Action::Continue
     }
 
     fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
         self.stream
             .on_response_body(&mut self.host, size, end_of_stream);
+        Action::Continue
+    }
+
+    fn on_http_response_trailers(&mut self, _num_trailers: usize) -> Action {
+        self.stream.on_response_trailers();
         Action::Continue
     }
 

@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
 use turnpike::render::{Filters, RenderOptions};
 use turnpike_core::Config;
 use turnpike_core::config::AddressConfig;
@@ -120,6 +121,21 @@ impl Plan {
         // JSON is YAML.
         write_json(&self.folder.join("config.yaml"), &self.config)?;
         write_json(&self.folder.join("envoy.json"), &envoy)
+    }
+
+    /// Puts HTTP filters before Turnpike's in the rendered Envoy, as an authentication that stands in front of them.
+    ///
+    /// # Errors
+    /// When the rendered file is not as expected.
+    pub fn put_first(&self, filters: &[Value]) -> Result<()> {
+        const CHAIN: &str =
+            "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/http_filters";
+        let path = self.folder.join("envoy.json");
+        let mut envoy: Value = serde_json::from_slice(&std::fs::read(&path)?)?;
+        let chain = envoy.pointer_mut(CHAIN).and_then(Value::as_array_mut);
+        let chain = chain.context("the rendered Envoy has no HTTP filters")?;
+        chain.splice(0..0, filters.iter().cloned());
+        write_json(&path, &envoy)
     }
 
     /// The command that runs Envoy.

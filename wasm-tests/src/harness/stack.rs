@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use rustix::process::Signal;
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
@@ -40,6 +41,8 @@ pub struct StackOptions {
     pub filters: Filters,
     /// Leave the sidecar out until [`Stack::start_sidecar`].
     pub without_sidecar: bool,
+    /// HTTP filters of Envoy's own before Turnpike's.
+    pub first_filters: Vec<Value>,
 }
 
 /// A running gateway; everything ends when it is dropped, or with this process.
@@ -78,6 +81,7 @@ impl Stack {
         };
         let folder = folder::create()?;
         let plan = Plan::write(paths, config, &folder, ports, options.filters)?;
+        plan.put_first(&options.first_filters)?;
         // Both take seconds to load; they need not wait for each other.
         let sidecar = if options.without_sidecar || !plan.config.sidecar.enabled {
             None

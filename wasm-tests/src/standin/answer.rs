@@ -4,7 +4,7 @@ use bytes::Bytes;
 use hyper::StatusCode;
 use serde_json::Value;
 
-use super::body::Answer;
+use super::body::{Answer, Bill};
 use super::record::Received;
 use super::script::{Script, Usage};
 use super::text;
@@ -61,16 +61,24 @@ pub(super) fn complete(
     };
     let completion = compose(api, &request, model, script, id, created);
     let user = received.header(USER_HEADER).into_iter().next();
-    let bill = (!script.no_usage).then(|| {
-        let user = user.unwrap_or_default();
-        (model.to_owned(), user, completion.usage)
+    let options = StreamUsage {
+        include: options.include && !script.no_usage,
+        continuous: options.continuous && !script.no_usage,
+        null: options.null,
+    };
+    // Pieces that are cut anew no longer say what had been used until then.
+    let tells = stream && options.continuous && script.split.is_none();
+    let bill = (!script.no_usage).then(|| Bill {
+        model: model.to_owned(),
+        user: user.unwrap_or_default(),
+        usage: completion.usage,
+        so_far: if tells {
+            completion.so_far()
+        } else {
+            Vec::new()
+        },
     });
     if stream {
-        let options = StreamUsage {
-            include: options.include && !script.no_usage,
-            continuous: options.continuous && !script.no_usage,
-            null: options.null,
-        };
         let pieces = completion
             .payloads(options)
             .iter()

@@ -62,8 +62,39 @@ pub(super) struct Answer {
     pub(super) pieces: Vec<Bytes>,
     /// Whether `content-length` is sent.
     pub(super) sized: bool,
-    /// Who pays what, once all is written: model, user, usage.
-    pub(super) bill: Option<(String, String, Usage)>,
+    /// Who pays what.
+    pub(super) bill: Option<Bill>,
+}
+
+/// Who pays what.
+#[derive(Debug)]
+pub(super) struct Bill {
+    pub(super) model: String,
+    pub(super) user: String,
+    /// Once all is written.
+    pub(super) usage: Usage,
+    /// What each piece says has been used until then, where pieces do (`continuous_usage_stats`); else empty.
+    pub(super) so_far: Vec<Usage>,
+}
+
+impl Bill {
+    /// Usage of an answer that ended so.
+    fn due(&self, end: End) -> Usage {
+        match end {
+            End::Complete => self.usage,
+            End::Aborted { written } => {
+                let last = written.checked_sub(1).and_then(|at| self.so_far.get(at));
+                last.copied().unwrap_or_default()
+            }
+        }
+    }
+}
+
+/// How the writing of an answer ended.
+#[derive(Debug, Clone, Copy)]
+enum End {
+    Complete,
+    Aborted { written: usize },
 }
 
 /// Starts to write; the returned body hands the pieces to hyper.
@@ -77,12 +108,15 @@ pub(super) fn write(answer: Answer, script: Script, ticket: Ticket) -> Pieces {
             Some(size) => split(&answer.pieces.concat(), size),
             None => answer.pieces,
         };
-        let outcome = send_all(pieces, &script, &ticket, &sender).await;
-        if let Some(outcome) = outcome {
-            if let (Outcome::Complete, Some((model, user, usage))) = (outcome, bill) {
-                ticket.records().serve(&model, &user, usage);
+        if let Some(end) = send_all(pieces, &script, &ticket, &sender).await {
+            if let Some(bill) = bill {
+                let records = ticket.records();
+                records.serve(&bill.model, &bill.user, bill.due(end));
             }
-            ticket.settle(outcome);
+            ticket.settle(match end {
+                End::Complete => Outcome::Complete,
+                End::Aborted { .. } => Outcome::Aborted,
+            });
         }
     });
     Pieces {
@@ -98,11 +132,11 @@ async fn send_all(
     script: &Script,
     ticket: &Ticket,
     sender: &mpsc::Sender<Result<Bytes, Cut>>,
-) -> Option<Outcome> {
+) -> Option<End> {
     for (at, piece) in pieces.into_iter().enumerate() {
         if script.abort_after == Some(at) {
             let _ = sender.send(Err(Cut)).await;
-            return Some(Outcome::Aborted);
+            return Some(End::Aborted { written: at });
         }
         if script.hold_after == Some(at) {
             tokio::select! {
@@ -118,7 +152,7 @@ async fn send_all(
         }
         sender.send(Ok(piece)).await.ok()?;
     }
-    Some(Outcome::Complete)
+    Some(End::Complete)
 }
 
 fn split(body: &[u8], size: usize) -> Vec<Bytes> {

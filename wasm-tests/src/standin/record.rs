@@ -162,7 +162,7 @@ impl Records {
         });
     }
 
-    /// Tokens of complete answers, by model and user.
+    /// Tokens of complete answers, and of cut ones as far as they said it themselves, by model and user.
     #[must_use]
     pub fn served(&self) -> Served {
         self.with(|state| state.served.clone())

@@ -63,6 +63,8 @@ pub struct Script {
     pub body: Option<String>,
     /// `content-type`: instead of the one that fits.
     pub content_type: Option<String>,
+    /// `content-encoding`: what the answer says it is encoded in; its bytes are not.
+    pub content_encoding: Option<String>,
 }
 
 impl Script {
@@ -111,6 +113,7 @@ impl Script {
             "chunked" => self.chunked = flag(value)?,
             "body" => self.body = Some(json_string(value)?),
             "content-type" => self.content_type = Some(value.to_owned()),
+            "content-encoding" => self.content_encoding = Some(value.to_owned()),
             _ => return Err("unknown order".into()),
         }
         Ok(())

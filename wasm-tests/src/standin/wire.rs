@@ -117,6 +117,22 @@ impl Completion {
         payloads
     }
 
+    /// Usage until each of the chunks that carry tokens, with the one that opens a chat.
+    #[must_use]
+    pub(super) fn so_far(&self) -> Vec<Usage> {
+        let opening = (self.api == Api::Chat).then_some(0);
+        let tokens = 1..=self.tokens.len() as u64;
+        let counts = opening.into_iter().chain(tokens);
+        counts.map(|count| self.usage_until(count)).collect()
+    }
+
+    fn usage_until(&self, completion_tokens: u64) -> Usage {
+        Usage {
+            completion_tokens: completion_tokens.min(self.usage.completion_tokens),
+            ..self.usage
+        }
+    }
+
     fn chunk(
         &self,
         delta: Value,
@@ -133,10 +149,7 @@ impl Completion {
             }),
         };
         let usage = if usage.continuous {
-            Some(body(Usage {
-                completion_tokens: so_far.min(self.usage.completion_tokens),
-                ..self.usage
-            }))
+            Some(body(self.usage_until(so_far)))
         } else {
             (usage.include && usage.null).then_some(Value::Null)
         };
@@ -283,5 +296,11 @@ mod tests {
             .map(|c| c["usage"]["completion_tokens"].as_u64().unwrap())
             .collect();
         assert_eq!(counts, [0, 1, 2, 2, 2]);
+        let so_far: Vec<u64> = completion()
+            .so_far()
+            .iter()
+            .map(|u| u.completion_tokens)
+            .collect();
+        assert_eq!(so_far, counts[..3], "the books say what the chunks say");
     }
 }

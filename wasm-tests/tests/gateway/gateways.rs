@@ -9,6 +9,8 @@ use turnpike_core::decision::OnError;
 use wasm_tests::harness::{Client, Reply, Stack, StackOptions, root};
 use wasm_tests::standin::Received;
 
+use crate::metering_gateways::add_golden_model;
+
 /// Largest request body of the test gateways: small, so that tests of the limit are quick.
 pub(crate) const MAX_BODY_BYTES: usize = 64 << 10;
 
@@ -16,7 +18,7 @@ pub(crate) const MAX_BODY_BYTES: usize = 64 << 10;
 pub(crate) const MAX_CACHED_BODY_BYTES: usize = 16 << 10;
 
 /// A gateway, or why it did not start: the second test must not wait for the same failure again.
-type Shared = OnceCell<Result<Stack, String>>;
+pub(crate) type Shared = OnceCell<Result<Stack, String>>;
 
 /// `envoy/config.yaml` with small limits, and time enough for a sidecar on a busy machine.
 fn config() -> Config {
@@ -28,7 +30,7 @@ fn config() -> Config {
     config
 }
 
-async fn shared(
+pub(crate) async fn shared(
     cell: &'static Shared,
     change: impl FnOnce(&mut Config),
     options: StackOptions,
@@ -55,7 +57,10 @@ pub(crate) async fn maas(user: &str) -> Case {
 /// No identity, standard metrics and headers.
 pub(crate) async fn standalone() -> Case {
     static STACK: Shared = OnceCell::const_new();
-    let change = |config: &mut Config| config.maas_integration = None;
+    let change = |config: &mut Config| {
+        config.maas_integration = None;
+        add_golden_model(config);
+    };
     let stack = shared(&STACK, change, StackOptions::default()).await;
     Case::new(stack, "nobody")
 }
@@ -137,7 +142,7 @@ pub(crate) struct Case {
 }
 
 impl Case {
-    fn new(stack: &'static Stack, user: &str) -> Self {
+    pub(crate) fn new(stack: &'static Stack, user: &str) -> Self {
         Self {
             stack,
             client: stack.client(user, "gold"),

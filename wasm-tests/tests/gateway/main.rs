@@ -10,14 +10,22 @@
     reason = "a helper that fails is a test that fails; clippy spares only the test functions themselves"
 )]
 
+mod apis;
+mod billing;
 mod cache;
+mod cap;
+mod cost;
 mod errors;
 mod gateways;
+mod golden;
 mod headers;
 mod identity;
+mod identity_sources;
 mod metering;
+mod metering_gateways;
 mod one_filter;
 mod routing;
 mod sidecar_failure;
 mod standalone;
 mod streaming;
+mod telemetry;

@@ -2,7 +2,9 @@
 
 use super::Config;
 use super::validate::Checker;
-use crate::identity::{AuthenticationConfig, MaasMetricsConfig, SourceConfig};
+use crate::identity::{
+    AuthenticationConfig, MaasIntegrationConfig, MaasMetricsConfig, SourceConfig,
+};
 
 impl Config {
     pub(super) fn check_maas(&self, c: &mut Checker) {
@@ -11,7 +13,55 @@ impl Config {
         };
         check_authentication(c, &maas.authentication);
         check_metrics(c, &maas.metrics);
-        header_name(c, "headers.prefix", &maas.headers.prefix);
+        check_prefix(c, maas);
+    }
+}
+
+/// Headers that requests need; a prefix that covers one would have it stripped.
+const NEEDED: [&str; 16] = [
+    "accept",
+    "anthropic-version",
+    "authorization",
+    "content-length",
+    "content-type",
+    "cookie",
+    "host",
+    "openai-organization",
+    "traceparent",
+    "transfer-encoding",
+    "user-agent",
+    "x-api-key",
+    "x-envoy-attempt-count",
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-request-id",
+];
+
+fn check_prefix(c: &mut Checker, maas: &MaasIntegrationConfig) {
+    header_name(c, "headers.prefix", &maas.headers.prefix);
+    let prefix = maas.headers.prefix.to_ascii_lowercase();
+    let authentication = &maas.authentication;
+    let sources = authentication
+        .user_sources
+        .iter()
+        .chain(&authentication.tier_sources);
+    let identity = [
+        authentication.user_header.as_deref(),
+        authentication.tier_header.as_deref(),
+    ]
+    .into_iter()
+    .chain(sources.map(|s| s.header.as_deref()))
+    .flatten();
+    let presets = ["x-auth-request-user", "x-maas-username"];
+    let covered = NEEDED.into_iter().chain(presets).chain(identity);
+    let covered = covered
+        .map(str::to_ascii_lowercase)
+        .find(|name| name.starts_with(&prefix));
+    if let Some(name) = covered.filter(|_| !prefix.is_empty()) {
+        c.error(
+            at("headers.prefix"),
+            format!("requests with headers of this start lose them, and `{name}` is needed; got `{prefix}`"),
+        );
     }
 }
 

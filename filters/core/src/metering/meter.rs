@@ -78,16 +78,27 @@ impl Meter {
         }
     }
 
-    /// Whether a client may not send a header of this name, because others read it as somebody else's word.
+    /// Whether a client may not send a header of this name, because others read it as somebody else's word. An underscore
+    /// counts as a hyphen: some servers make no difference.
     pub(super) fn strips(&self, header: &str) -> bool {
+        if header.contains('_') {
+            return self.strips_hyphenated(header)
+                || self.strips_hyphenated(&header.replace('_', "-"));
+        }
+        self.strips_hyphenated(header)
+    }
+
+    fn strips_hyphenated(&self, header: &str) -> bool {
         let untrusted = match &self.mode {
             Mode::Standalone => false,
             Mode::Maas(maas) => maas.identifier.strips(header),
         };
-        untrusted
-            || header.starts_with("x-vsr-")
-            || header.starts_with(&self.names.prefix)
-            || header == "x-selected-model"
+        untrusted || self.is_our_name(header) || header == "x-selected-model"
+    }
+
+    /// Whether a header of this name is ours to set.
+    pub(super) fn is_our_name(&self, header: &str) -> bool {
+        header.starts_with("x-vsr-") || header.starts_with(&self.names.prefix)
     }
 
     /// The label for a model that a client named.

@@ -45,7 +45,7 @@ fn respond(
     host: &mut MemoryHost,
     chunks: &[&str],
 ) -> String {
-    stream.on_response_headers(meter, host);
+    stream.on_response_headers(meter, host, false);
     let mut sent = String::new();
     for (i, chunk) in chunks.iter().enumerate() {
         host.chunk = chunk.as_bytes().into();
@@ -65,15 +65,20 @@ fn alice(body: &str) -> MemoryHost {
 
 /// What a router would have published.
 fn routed(host: &mut MemoryHost) {
-    for (key, value) in [
-        ("model", "qwen3"),
-        ("decision", "math"),
-        ("category", "math"),
-        ("reasoning", "on"),
-        ("cache", "miss"),
-    ] {
-        host.state.insert(format!("turnpike.{key}"), value.into());
-    }
+    routed_with(host, |_| {});
+}
+
+fn routed_with(host: &mut MemoryHost, change: impl Fn(&mut Record)) {
+    let mut record = Record {
+        model: "qwen3".into(),
+        decision: "math".into(),
+        category: "math".into(),
+        reasoning: true,
+        cache: Cache::Miss,
+        ..Record::default()
+    };
+    change(&mut record);
+    record.publish(host, true);
 }
 
 #[test]
@@ -133,8 +138,8 @@ fn a_cache_hit_costs_no_tokens() {
     let meter = maas();
     let mut host = alice("{}");
     let mut stream = request(&mut host, &meter);
-    routed(&mut host);
-    host.state.insert("turnpike.cache".into(), "hit".into());
+    routed_with(&mut host, |r| r.cache = Cache::Hit);
+
     host.respond("200", "application/json");
     respond(&mut stream, &meter, &mut host, &[ANSWER]);
     stream.on_log(&meter, &mut host);
@@ -157,11 +162,9 @@ fn a_stream_cut_off_is_charged_what_was_seen() {
     let meter = maas();
     let mut host = alice("{}");
     let mut stream = request(&mut host, &meter);
-    routed(&mut host);
-    host.state
-        .insert("turnpike.prompt_bytes".into(), "9".into());
+    routed_with(&mut host, |r| r.prompt_bytes = 9);
     host.respond("200", "text/event-stream");
-    stream.on_response_headers(&meter, &mut host);
+    stream.on_response_headers(&meter, &mut host, false);
     let chunk = "data: {\"choices\":[{\"delta\":{\"content\":\"twelve chars\"}}]}\n\n";
     host.chunk = chunk.into();
     stream.on_response_body(&mut host, chunk.len(), false);
@@ -201,9 +204,7 @@ fn errors_of_the_server_cost_nothing_but_are_counted() {
     let meter = maas();
     let mut host = alice("{}");
     let mut stream = request(&mut host, &meter);
-    routed(&mut host);
-    host.state
-        .insert("turnpike.prompt_bytes".into(), "900".into());
+    routed_with(&mut host, |r| r.prompt_bytes = 900);
     host.respond("503", "application/json");
     respond(
         &mut stream,
@@ -332,7 +333,7 @@ fn a_stream_that_announced_its_length_takes_it_back_when_a_chunk_is_taken_out() 
         let mut stream = request(&mut host, &meter);
         host.respond("200", form);
         host.set_response_header("content-length", b"144");
-        stream.on_response_headers(&meter, &mut host);
+        stream.on_response_headers(&meter, &mut host, false);
         assert_eq!(host.response_header("content-length"), expected, "{form}");
     }
 }
@@ -511,8 +512,7 @@ fn a_cache_hit_counts_tokens_only_where_asked_and_has_its_own_price() {
     let hit = |meter: &Meter| {
         let mut host = alice("{}");
         let mut stream = request(&mut host, meter);
-        routed(&mut host);
-        host.state.insert("turnpike.cache".into(), "hit".into());
+        routed_with(&mut host, |r| r.cache = Cache::Hit);
         host.respond("200", "application/json");
         respond(&mut stream, meter, &mut host, &[DETAILED]);
         stream.on_log(meter, &mut host);
@@ -744,4 +744,136 @@ fn standalone_mode_does_no_identity_work() {
     assert_eq!(calls(""), 1);
     assert_eq!(calls(", maas_integration: {enabled: false}"), 1);
     assert!(calls(", maas_integration: {enabled: true}") > 1);
+}
+
+#[test]
+fn an_answer_that_broke_off_is_marked_even_where_usage_was_reported_on_the_way() {
+    let meter = maas();
+    let mut host = alice("{}");
+    let mut stream = request(&mut host, &meter);
+    routed(&mut host);
+    host.respond("200", "text/event-stream");
+    stream.on_response_headers(&meter, &mut host, false);
+    let chunk = "data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}],\"usage\":{\"prompt_tokens\":4,\"completion_tokens\":2}}\n\n";
+    host.chunk = chunk.into();
+    stream.on_response_body(&mut host, chunk.len(), false);
+    stream.on_log(&meter, &mut host);
+    for (metric, kind, tokens) in [
+        (Metric::Tokens, "prompt", 4),
+        (Metric::Tokens, "completion", 2),
+        (Metric::TokensEstimated, "completion", 2),
+    ] {
+        assert_eq!(
+            host.counter(metric, &["alice", "gold", "qwen3", kind]),
+            tokens
+        );
+    }
+}
+
+#[test]
+fn a_half_that_no_server_reported_is_estimated() {
+    let mut host = alice("{}");
+    let answer = r#"{"choices":[{"message":{"content":"eight by"}}],"usage":{"prompt_tokens":9,"completion_tokens":-7}}"#;
+    settle(&maas(), &mut host, answer);
+    let tokens =
+        |metric: Metric, kind: &str| host.counter(metric, &["alice", "gold", "qwen3", kind]);
+    assert_eq!(
+        (
+            tokens(Metric::Tokens, "prompt"),
+            tokens(Metric::Tokens, "completion")
+        ),
+        (9, 2)
+    );
+    assert_eq!(tokens(Metric::TokensEstimated, "completion"), 2);
+}
+
+#[test]
+fn an_anthropic_stream_cut_after_its_start_is_charged_its_text() {
+    let meter = maas();
+    let mut host = MemoryHost::post(
+        "/v1/messages",
+        &[
+            ("x-auth-request-user", "alice"),
+            ("x-auth-request-tier", "gold"),
+        ],
+        "{}",
+    );
+    let mut stream = request(&mut host, &meter);
+    routed(&mut host);
+    host.respond("200", "text/event-stream");
+    stream.on_response_headers(&meter, &mut host, false);
+    let chunk = "data: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":25,\"output_tokens\":1}}}\n\ndata: {\"type\":\"content_block_delta\",\"delta\":{\"text\":\"forty characters of text, or nearly that.\"}}\n\n";
+    host.chunk = chunk.into();
+    stream.on_response_body(&mut host, chunk.len(), false);
+    stream.on_log(&meter, &mut host);
+    assert_eq!(
+        host.counter(Metric::Tokens, &["alice", "gold", "qwen3", "prompt"]),
+        25
+    );
+    assert_eq!(
+        host.counter(Metric::Tokens, &["alice", "gold", "qwen3", "completion"]),
+        11
+    );
+}
+
+#[test]
+fn embeddings_have_no_completion_to_estimate() {
+    let mut host = alice("{}");
+    settle(
+        &maas(),
+        &mut host,
+        r#"{"data":[{"embedding":[0.1]}],"usage":{"prompt_tokens":8,"total_tokens":8}}"#,
+    );
+    assert_eq!(
+        host.counter(Metric::Tokens, &["alice", "gold", "qwen3", "prompt"]),
+        8
+    );
+    assert!(!host.counters.keys().any(|k| k.contains("estimated")));
+}
+
+#[test]
+fn a_servers_words_under_our_names_do_not_reach_the_client() {
+    let meter = maas();
+    let mut host = alice("{}");
+    let mut stream = request(&mut host, &meter);
+    routed(&mut host);
+    host.respond("200", "application/json");
+    host.set_response_header("x-vsr-fallback", b"forged");
+    host.set_response_header("x-vsr-decision", b"forged");
+    respond(&mut stream, &meter, &mut host, &[ANSWER]);
+    assert_eq!(host.response_header("x-vsr-fallback"), None);
+    assert_eq!(
+        host.response_header("x-vsr-decision").as_deref(),
+        Some("math")
+    );
+}
+
+#[test]
+fn a_cache_hit_is_no_reasoning_request() {
+    let meter = maas();
+    let mut host = alice("{}");
+    let mut stream = request(&mut host, &meter);
+    routed_with(&mut host, |r| r.cache = Cache::Hit);
+
+    host.respond("200", "application/json");
+    respond(&mut stream, &meter, &mut host, &[ANSWER]);
+    stream.on_log(&meter, &mut host);
+    assert_eq!(
+        host.counter(Metric::ReasoningRequests, &["alice", "gold", "qwen3"]),
+        0
+    );
+}
+
+#[test]
+fn underscores_do_not_hide_a_spoofed_header() {
+    let meter = maas();
+    let mut host = alice("{}");
+    for name in ["x_vsr_cache_hit", "x-selected_model"] {
+        host.request_headers.push(Header {
+            name: name.into(),
+            value: b"forged".to_vec(),
+        });
+    }
+    request(&mut host, &meter);
+    assert!(!host.request_headers.iter().any(|h| h.value == b"forged"));
 }
