@@ -49,6 +49,12 @@ build: setup wasm ## Build the native programs and the filters
 wasm: setup ## Build the filters into dist/ and hold their sizes to limits
 	@scripts/wasm.sh
 
+.PHONY: images
+images: build ## Pack the filters as OCI images for Istio: dist/oci/meter, dist/oci/router
+	@for filter in meter router; do \
+		$(TARGET_DIR)/release/turnpike image --filter $$filter --wasm dist/turnpike_$$filter.wasm --output dist/oci/$$filter || exit; \
+	done
+
 ##@ Test
 .PHONY: test
 test: check ## Set up, build, check, and run all tests

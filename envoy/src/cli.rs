@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
-use turnpike::render::{Filters, RenderOptions, SidecarAddress, address};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use turnpike::render::{
+    Filters, GatewayVariant, IstioOptions, RenderOptions, Selector, SidecarAddress, address,
+};
 use turnpike_core::config::AddressConfig;
 
 /// Checks a Turnpike configuration and renders what Envoy needs from it.
@@ -18,6 +20,8 @@ const EXAMPLES: &str = "Examples:
   turnpike check config.yaml
   turnpike render envoy config.yaml --output envoy.yaml
   turnpike render envoy config.yaml --filters none --listener 127.0.0.1:8080
+  turnpike render istio config.yaml --image-meter oci://registry.example.com/turnpike/meter:0.1 --filters meter
+  turnpike image --filter meter --wasm dist/turnpike_meter.wasm --output dist/oci/meter
 
 Exit status: 0 = done, 1 = the configuration has mistakes, 2 = a file or the command line cannot be read.";
 
@@ -31,6 +35,8 @@ pub(crate) enum Command {
     /// Write configuration for a proxy
     #[command(subcommand)]
     Render(Render),
+    /// Pack a filter as an OCI image that Istio loads, in a folder for registry tools
+    Image(Image),
     /// Print a reference page, generated from the code
     #[command(subcommand)]
     Docs(Docs),
@@ -40,6 +46,31 @@ pub(crate) enum Command {
 pub(crate) enum Render {
     /// A complete Envoy bootstrap (Envoy 1.36 or later)
     Envoy(Box<RenderEnvoy>),
+    /// The resources of an Istio gateway (Istio 1.28 or later)
+    Istio(Box<RenderIstio>),
+}
+
+/// A filter by its name.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum FilterName {
+    /// `turnpike_meter.wasm`
+    Meter,
+    /// `turnpike_router.wasm`
+    Router,
+}
+
+/// Arguments of `turnpike image`.
+#[derive(Debug, Args)]
+pub(crate) struct Image {
+    /// Which filter it is; the image is named after it
+    #[arg(long)]
+    pub(crate) filter: FilterName,
+    /// The module
+    #[arg(long, value_name = "FILE")]
+    pub(crate) wasm: PathBuf,
+    /// Folder that becomes an OCI image layout
+    #[arg(long, short, value_name = "DIR")]
+    pub(crate) output: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]
@@ -93,6 +124,56 @@ impl RenderEnvoy {
             metrics: self.metrics.clone(),
             sidecar: self.sidecar.clone(),
             access_log: self.access_log.clone(),
+        }
+    }
+}
+
+/// Arguments of `turnpike render istio`.
+#[derive(Debug, Args)]
+pub(crate) struct RenderIstio {
+    /// YAML or JSON file
+    pub(crate) config: PathBuf,
+    /// File to write; standard output when missing
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// `gateway`, or `models-as-a-service` for the gateway with Kuadrant
+    #[arg(long, value_name = "NAME", default_value = "gateway")]
+    variant: GatewayVariant,
+    /// Turnpike's filters: `meter,router`, `meter` or `router` [default: meter,router; meter for models-as-a-service]
+    #[arg(long, value_name = "NAMES")]
+    filters: Option<Filters>,
+    /// Namespace of the gateway's pods [default: istio-system; openshift-ingress for models-as-a-service]
+    #[arg(long, value_name = "NS")]
+    namespace: Option<String>,
+    /// Labels of the gateway's pods [default: istio=ingressgateway; the gateway's name for models-as-a-service]
+    #[arg(long, value_name = "KEY=VALUE,…")]
+    gateway_selector: Option<Selector>,
+    /// Gateway that the routes belong to [default: turnpike; maas-default-gateway for models-as-a-service]
+    #[arg(long, value_name = "NAME")]
+    gateway: Option<String>,
+    /// Where the gateway finds the meter: oci://, https:// or file:///
+    #[arg(long, value_name = "REF")]
+    image_meter: Option<String>,
+    /// Where the gateway finds the router
+    #[arg(long, value_name = "REF")]
+    image_router: Option<String>,
+    /// Address of the sidecar, as the gateway sees it
+    #[arg(long, value_name = "unix:PATH|HOST:PORT")]
+    sidecar: Option<SidecarAddress>,
+}
+
+impl RenderIstio {
+    /// The part that the renderer reads.
+    pub(crate) fn options(&self) -> IstioOptions {
+        IstioOptions {
+            variant: self.variant,
+            filters: self.filters,
+            namespace: self.namespace.clone(),
+            gateway_selector: self.gateway_selector.clone(),
+            gateway: self.gateway.clone(),
+            image_meter: self.image_meter.clone(),
+            image_router: self.image_router.clone(),
+            sidecar: self.sidecar.clone(),
         }
     }
 }

@@ -1,13 +1,15 @@
 //! What the `turnpike` command does, as functions that tests and the harness call too.
 //!
 //! - [`config`]: reads and checks `config.yaml`.
-//! - [`render`]: writes the Envoy bootstrap for it.
+//! - [`render`]: writes the Envoy bootstrap for it, or the resources of an Istio gateway.
+//! - [`image`]: packs a filter as an OCI image.
 //! - [`docs`]: generates reference pages from the code.
 //!
 //! Policy is not here: what a configuration means is decided in `turnpike-core`.
 
 pub mod config;
 pub mod docs;
+pub mod image;
 pub mod render;
 
 /// Version and git hash, as `turnpike --version` shows them.

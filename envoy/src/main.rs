@@ -10,10 +10,10 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Parser as _;
 use turnpike::config::{LoadError, load};
-use turnpike::{docs, render};
+use turnpike::{docs, image, render};
 use turnpike_core::Config;
 
-use cli::{Cli, Command, Docs, Render, RenderEnvoy};
+use cli::{Cli, Command, Docs, FilterName, Image, Render, RenderEnvoy, RenderIstio};
 
 /// The configuration has mistakes.
 const INVALID: u8 = 1;
@@ -25,6 +25,8 @@ fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Check { config } => check(&config),
         Command::Render(Render::Envoy(arguments)) => render_envoy(&arguments),
+        Command::Render(Render::Istio(arguments)) => render_istio(&arguments),
+        Command::Image(arguments) => pack(&arguments),
         Command::Docs(Docs::Metrics) => print(docs::metrics()),
     };
     match result {
@@ -56,7 +58,28 @@ fn render_envoy(arguments: &RenderEnvoy) -> anyhow::Result<()> {
     } else {
         render::to_yaml(&bootstrap).context("cannot write YAML")?
     };
-    match &arguments.output {
+    write(arguments.output.as_deref(), text)
+}
+
+fn render_istio(arguments: &RenderIstio) -> anyhow::Result<()> {
+    let config = load(&arguments.config)?;
+    let options = arguments.options();
+    let documents = render::istio(&config, &options)?;
+    let text = render::istio_yaml(&documents, &options).context("cannot write YAML")?;
+    write(arguments.output.as_deref(), text)
+}
+
+fn pack(arguments: &Image) -> anyhow::Result<()> {
+    let name = match arguments.filter {
+        FilterName::Meter => "turnpike-meter",
+        FilterName::Router => "turnpike-router",
+    };
+    let digest = image::write(name, &arguments.wasm, &arguments.output)?;
+    print(format!("{}: {digest}\n", arguments.output.display()))
+}
+
+fn write(output: Option<&Path>, text: String) -> anyhow::Result<()> {
+    match output {
         Some(path) => {
             std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
         }

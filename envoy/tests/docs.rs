@@ -1,16 +1,22 @@
-//! Every YAML block of `docs/existing-envoy.md` is a part of what the renderer writes for the page's first one.
+//! Every YAML block of `docs/existing-envoy.md` and `docs/istio.md` is a part of what the renderer writes for the page's first one,
+//! and the commands of the latter run.
 
 mod support;
 
-use serde_json::Value;
-use support::root;
+use serde_json::{Value, json};
+use support::{root, turnpike};
 use turnpike::config::parse;
-use turnpike::render::{RenderOptions, envoy};
+use turnpike::render::{IstioOptions, RenderOptions, envoy, istio};
 use turnpike_core::Config;
+use turnpike_core::metrics::Label;
 
-/// Blocks between ```` ```yaml ```` and the next fence.
 fn yaml_blocks(page: &str) -> Vec<&str> {
-    page.split("```yaml\n")
+    blocks(page, "yaml")
+}
+
+/// Blocks between ```` ```language ```` and the next fence.
+fn blocks<'p>(page: &'p str, language: &str) -> Vec<&'p str> {
+    page.split(&format!("```{language}\n"))
         .skip(1)
         .filter_map(|rest| rest.split("```").next())
         .collect()
@@ -53,5 +59,53 @@ fn the_page_shows_what_the_renderer_writes() {
     for block in &blocks[1..] {
         let part = parse(block).unwrap();
         assert!(covered_somewhere(&bootstrap, &part), "{block}");
+    }
+}
+
+#[test]
+fn the_istio_page_shows_what_the_renderer_writes() {
+    let page = std::fs::read_to_string(root().join("docs/istio.md")).unwrap();
+    let blocks = yaml_blocks(&page);
+    assert_eq!(blocks.len(), 3);
+    let config = Config::from_value(parse(blocks[0]).unwrap()).unwrap();
+    assert_eq!(config.validate(), []);
+    let options = IstioOptions {
+        image_meter: Some("oci://registry.example.com/turnpike/meter:0.1".into()),
+        image_router: Some("oci://registry.example.com/turnpike/router:0.1".into()),
+        ..IstioOptions::default()
+    };
+    let documents = istio(&config, &options).unwrap();
+    let plugin = parse(blocks[1]).unwrap();
+    assert!(documents.iter().any(|document| covers(document, &plugin)));
+    let annotation = parse(blocks[2]).unwrap();
+    let written = parse(annotation["proxy.istio.io/config"].as_str().unwrap()).unwrap();
+    assert_eq!(
+        written,
+        json!({"extraStatTags": Label::ALL.map(Label::key)})
+    );
+}
+
+#[test]
+fn the_commands_of_the_istio_page_run() {
+    let page = std::fs::read_to_string(root().join("docs/istio.md")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("config.yaml"), yaml_blocks(&page)[0]).unwrap();
+    std::fs::create_dir(folder.path().join("dist")).unwrap();
+    for filter in ["meter", "router"] {
+        let module = folder.path().join(format!("dist/turnpike_{filter}.wasm"));
+        std::fs::write(module, b"\0asm\x01\0\0\0").unwrap();
+    }
+    let commands: Vec<&str> = blocks(&page, "sh")
+        .into_iter()
+        .flat_map(str::lines)
+        .collect();
+    assert_eq!(commands.len(), 5);
+    for command in commands {
+        let arguments: Vec<&str> = command.split(' ').skip(1).collect();
+        let output = turnpike(folder.path(), &arguments).unwrap();
+        assert!(output.status.success(), "{command}: {output:?}");
+    }
+    for written in ["dist/oci/meter/index.json", "istio.yaml", "maas.yaml"] {
+        assert!(folder.path().join(written).is_file(), "{written}");
     }
 }

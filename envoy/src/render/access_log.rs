@@ -77,7 +77,8 @@ pub(super) fn json_file(path: &str) -> Value {
     })
 }
 
-fn fields() -> Value {
+/// All fields with their command operators.
+pub(super) fn fields() -> Value {
     let mut fields = Map::new();
     for (name, operator) in ENVOY {
         fields.insert(name.into(), operator.into());

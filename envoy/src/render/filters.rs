@@ -25,30 +25,34 @@ pub(super) fn chain(config: &Config, options: &RenderOptions) -> Vec<Value> {
     chain
 }
 
-/// One filter. After a crash it is loaded anew, at most once a second; until then its requests get 503.
+/// One filter, with its module in `folder`.
+fn wasm(name: &str, folder: &str, configuration: &str) -> Value {
+    let module = format!("{}/turnpike_{name}.wasm", folder.trim_end_matches('/'));
+    let code = json!({"local": {"filename": module}});
+    json!({"name": format!("turnpike.{name}"), "typed_config": plugin(name, code, configuration)})
+}
+
+/// `extensions.filters.http.wasm.v3.Wasm`. After a crash the filter is loaded anew, at most once a second; until then its requests get
+/// 503.
 ///
 /// Without `allow_on_headers_stop_iteration` Envoy would send the headers upstream while the filter reads the body.
-fn wasm(name: &str, folder: &str, configuration: &str) -> Value {
+pub(super) fn plugin(name: &str, code: Value, configuration: &str) -> Value {
     let id = format!("turnpike_{name}");
-    let module = format!("{}/{id}.wasm", folder.trim_end_matches('/'));
     json!({
-        "name": format!("turnpike.{name}"),
-        "typed_config": {
-            "@type": type_url("envoy.extensions.filters.http.wasm.v3.Wasm"),
-            "config": {
-                "name": id,
-                "root_id": id,
-                "failure_policy": "FAIL_RELOAD",
-                "allow_on_headers_stop_iteration": true,
-                "vm_config": {
-                    "vm_id": id,
-                    "runtime": "envoy.wasm.runtime.v8",
-                    "code": {"local": {"filename": module}},
-                },
-                "configuration": {
-                    "@type": type_url("google.protobuf.StringValue"),
-                    "value": configuration,
-                },
+        "@type": type_url("envoy.extensions.filters.http.wasm.v3.Wasm"),
+        "config": {
+            "name": id,
+            "root_id": id,
+            "failure_policy": "FAIL_RELOAD",
+            "allow_on_headers_stop_iteration": true,
+            "vm_config": {
+                "vm_id": id,
+                "runtime": "envoy.wasm.runtime.v8",
+                "code": code,
+            },
+            "configuration": {
+                "@type": type_url("google.protobuf.StringValue"),
+                "value": configuration,
             },
         },
     })
@@ -58,7 +62,7 @@ fn wasm(name: &str, folder: &str, configuration: &str) -> Value {
 ///
 /// It goes through text, because `serde_json::to_value` would turn the threshold 0.85 into 0.8500000238418579.
 /// A configuration that cannot be written becomes `null`, which a filter refuses at start.
-fn filter_config(config: &Config, names: &[&str]) -> String {
+pub(super) fn filter_config(config: &Config, names: &[&str]) -> String {
     let document = serde_json::to_string(config)
         .and_then(|text| serde_json::from_str(&text))
         .unwrap_or(Value::Null);

@@ -1,4 +1,4 @@
-//! The Envoy bootstrap of a configuration.
+//! The Envoy bootstrap of a configuration, and the resources of an Istio gateway ([`istio`]).
 //!
 //! Each room holds one part of the bootstrap: [`listener`] and its [`routes`], [`filters`], [`local_reply`], [`access_log`],
 //! [`clusters`] and the [`sidecar`], [`admin`] with the metrics listener, [`stats`]. They return JSON as Envoy's
@@ -10,6 +10,7 @@ mod access_log;
 mod admin;
 mod clusters;
 mod filters;
+mod istio;
 mod listener;
 mod local_reply;
 mod options;
@@ -22,9 +23,13 @@ use serde_json::{Value, json};
 use turnpike_core::Config;
 use turnpike_core::config::AddressConfig;
 
+pub use istio::{GatewayVariant, IstioError, IstioOptions, Selector, istio, istio_yaml};
 pub use options::{Filters, RenderOptions, SidecarAddress, address};
 pub use sidecar::SIDECAR_CLUSTER;
 pub use yaml::to_yaml;
+
+/// Header that carries the model that the router filter chose. It reaches the LLM server too.
+const SELECTED_MODEL_HEADER: &str = "x-selected-model";
 
 /// The complete bootstrap for `config`, which must have passed its checks.
 #[must_use]

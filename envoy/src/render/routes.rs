@@ -4,10 +4,7 @@ use serde_json::{Value, json};
 use turnpike_core::Config;
 
 use super::clusters::cluster_name;
-use super::{RenderOptions, local_reply};
-
-/// Header that carries the model that the router filter chose. It reaches the LLM server too.
-const SELECTED_MODEL_HEADER: &str = "x-selected-model";
+use super::{RenderOptions, SELECTED_MODEL_HEADER, local_reply};
 
 /// `config.route.v3.RouteConfiguration`.
 ///

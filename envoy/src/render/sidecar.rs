@@ -3,6 +3,8 @@
 //! Nothing here may keep requests away from a sidecar that is back: no health check, no outlier detection. While it is gone,
 //! a call fails within [`CONNECT_TIMEOUT_MS`] and the filter falls back.
 
+use std::net::IpAddr;
+
 use serde_json::{Value, json};
 use turnpike_core::Config;
 
@@ -20,6 +22,10 @@ pub(super) fn cluster(config: &Config, options: &RenderOptions) -> Value {
         Some(address) => address.clone(),
         None => SidecarAddress::of(config),
     };
+    let discovery = match &address {
+        SidecarAddress::Tcp(tcp) if tcp.address.parse::<IpAddr>().is_err() => "STRICT_DNS",
+        _ => "STATIC",
+    };
     let address = match &address {
         SidecarAddress::Unix(path) => json!({"pipe": {"path": path}}),
         SidecarAddress::Tcp(tcp) => socket_address(tcp),
@@ -27,7 +33,7 @@ pub(super) fn cluster(config: &Config, options: &RenderOptions) -> Value {
     let limit = config.sidecar.max_concurrent_requests;
     json!({
         "name": SIDECAR_CLUSTER,
-        "type": "STATIC",
+        "type": discovery,
         "connect_timeout": duration_ms(CONNECT_TIMEOUT_MS),
         "circuit_breakers": {"thresholds": [{
             "max_connections": limit,

@@ -6,20 +6,34 @@ use serde_json::Value;
 use crate::VERSION;
 
 /// Keys that tell what an object is.
-const FIRST: [&str; 3] = ["@type", "name", "stat_prefix"];
+const FIRST: [&str; 6] = [
+    "@type",
+    "apiVersion",
+    "kind",
+    "metadata",
+    "name",
+    "stat_prefix",
+];
 
 /// A bootstrap as a YAML file that says where it comes from.
 ///
 /// # Errors
 /// When the YAML writer refuses a value.
 pub fn to_yaml(document: &Value) -> Result<String, serde_saphyr::ser::Error> {
+    Ok(heading() + &body(document)?)
+}
+
+/// The comment that says where a file comes from.
+pub(super) fn heading() -> String {
+    format!("# Rendered by turnpike {VERSION}; change config.yaml and render again.\n")
+}
+
+/// One document without a comment.
+pub(super) fn body(document: &Value) -> Result<String, serde_saphyr::ser::Error> {
     let options = serde_saphyr::ser_options! {
         prefer_block_scalars: false,
     };
-    let body = serde_saphyr::to_string_with_options(&Ordered(document), options)?;
-    Ok(format!(
-        "# Rendered by turnpike {VERSION}; change config.yaml and render again.\n{body}"
-    ))
+    serde_saphyr::to_string_with_options(&Ordered(document), options)
 }
 
 struct Ordered<'a>(&'a Value);
@@ -62,6 +76,30 @@ mod tests {
         });
         let yaml = to_yaml(&document).unwrap();
         assert_eq!(crate::config::parse(&yaml).unwrap(), document);
+    }
+
+    #[test]
+    fn what_yaml_1_1_takes_for_another_type_is_quoted() {
+        let words = json!([
+            "on",
+            "Off",
+            "yes",
+            "NO",
+            "y",
+            "N",
+            "1_000",
+            "017",
+            "1:30",
+            "2001-01-01",
+            "+1",
+            ".5",
+            "=",
+            "<<"
+        ]);
+        let yaml = body(&words).unwrap();
+        for line in yaml.lines() {
+            assert!(line.contains(['"', '\'']), "{line}");
+        }
     }
 
     #[test]

@@ -17,8 +17,8 @@ pub fn escape_label(value: &str) -> String {
 
 /// Appends `value` so that the stat name can be cut apart again and no two values become one.
 ///
-/// Percent-encoded are only: `%`, control characters, and a `.` that follows `;` or `=` (separators of the encoding) or one of
-/// the words that Istio's default tag regexes look for. Everything else, `@`, spaces and any script, stays as it is.
+/// Percent-encoded are only: `%`, control characters, and a `.` that follows `;` or `=` (separators of the encoding) or stands beside
+/// one of the words that Istio's default tag regexes look for. Everything else, `@`, spaces and any script, stays as it is.
 /// A value of more than [`MAX_LABEL_BYTES`] is cut at a character and marked with `~` and 16 hex digits of its SHA-256.
 pub fn escape_label_into(value: &str, out: &mut String) {
     if value.len() <= MAX_LABEL_BYTES {
@@ -38,10 +38,16 @@ pub fn escape_label_into(value: &str, out: &mut String) {
 
 fn escape_part(value: &str, out: &mut String) {
     /// Ends of the words before a dot that Istio's unanchored default tags match.
-    const BEFORE_DOT: [&str; 6] = [";", "=", "cache", "component", "tag", "wasm_filter"];
+    const BEFORE_DOT: [&str; 7] = [";", "=", "cache", "component", "tag", "wasm_filter", "rbac"];
+    /// Starts of such words after a dot.
+    const AFTER_DOT: [&str; 2] = ["istio_dry_run_", "shadow_"];
     for (at, c) in value.char_indices() {
         let before = value.get(..at).unwrap_or_default();
-        let cut = c == '.' && BEFORE_DOT.iter().any(|word| before.ends_with(word));
+        let cut = c == '.' && {
+            let after = value.get(at..).unwrap_or_default().trim_start_matches('.');
+            BEFORE_DOT.iter().any(|word| before.ends_with(word))
+                || AFTER_DOT.iter().any(|word| after.starts_with(word))
+        };
         if c == '%' || c.is_control() || cut {
             let mut utf8 = [0; 4];
             for byte in c.encode_utf8(&mut utf8).bytes() {

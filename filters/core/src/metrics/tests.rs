@@ -57,6 +57,8 @@ fn ordinary_users_are_written_as_they_are() {
     }
     assert_eq!(escape_label("a.b;.;c=.=d"), "a.b;%2E;c=%2E=d");
     assert_eq!(escape_label("my-cache.v1"), "my-cache%2Ev1");
+    assert_eq!(escape_label("rbac.allowed"), "rbac%2Eallowed");
+    assert_eq!(escape_label("a.b.shadow_denied"), "a.b%2Eshadow_denied");
     assert_eq!(escape_label("100%\n"), "100%25%0A");
 }
 
