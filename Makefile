@@ -55,8 +55,10 @@ test: check ## Set up, build, check, and run all tests
 	$(WITH_ENV) cargo test $(CARGO_FLAGS) $(TEST)
 
 .PHONY: check
-check: build lint ## Formatting, lints, the example configuration, generated files
+check: build lint ## Formatting, lints, the example configurations, Prometheus rules, generated files
 	$(TARGET_DIR)/release/turnpike check envoy/config.yaml
+	$(TARGET_DIR)/release/turnpike check envoy/config.maas.yaml
+	scripts/prometheus.sh check
 	scripts/generated.sh check $(TARGET_DIR)/release/turnpike
 
 .PHONY: lint

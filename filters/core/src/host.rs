@@ -140,7 +140,7 @@ pub struct Repeated;
 
 mod action;
 
-pub(crate) use action::{endpoint, refuse, replace_body};
+pub(crate) use action::{content_length, endpoint, refuse, replace_body};
 
 #[cfg(test)]
 pub(crate) mod memory;

@@ -21,6 +21,7 @@ pub mod identity;
 pub mod json;
 pub mod metering;
 pub mod metrics;
+mod record;
 pub mod reply;
 pub mod request;
 pub mod routing;

@@ -9,28 +9,26 @@ pub const GROUPS: &str = "turnpike.groups";
 /// Which of user and tier came from the gateway rather than from a fallback: `user,tier`, `user`, `tier` or empty
 /// (meter → router).
 pub const IDENTIFIED: &str = "turnpike.identified";
-/// Model that serves (router → meter, log).
+/// All that the router tells the meter, packed; not for others (router → meter).
+pub const ROUTE: &str = "turnpike.route";
+/// Model that serves (router → log).
 pub const MODEL: &str = "turnpike.model";
-/// Decision that chose it; [`NONE`] when the client named the model (router → meter, log).
+/// Decision that chose it; [`NONE`] when the client named the model (router → log).
 pub const DECISION: &str = "turnpike.decision";
-/// Category of the request, [`NONE`] when none was found or asked for (router → meter, log).
+/// Category of the request, [`NONE`] when none was found or asked for (router → log).
 pub const CATEGORY: &str = "turnpike.category";
-/// `on` or `off` (router → meter, log).
+/// `on` or `off` (router → log).
 pub const REASONING: &str = "turnpike.reasoning";
-/// `hit`, `miss` or `skip` (router → meter, log).
+/// `hit`, `miss` or `skip` (router → log).
 pub const CACHE: &str = "turnpike.cache";
-/// `true` when a system prompt was injected (router → meter, log).
+/// `true` when a system prompt was injected (router → log).
 pub const SYSTEM_PROMPT: &str = "turnpike.system_prompt";
-/// Why a step fell back; absent otherwise (router → meter, log).
+/// Why a step fell back; absent otherwise (router → log).
 pub const FALLBACK: &str = "turnpike.fallback";
 /// Code of the error reply, absent otherwise (router, meter → log).
 pub const BLOCK: &str = "turnpike.block";
 /// `true` when the client asked for a stream (router → log).
 pub const STREAM: &str = "turnpike.stream";
-/// Present when Turnpike asked for a usage chunk that the client did not ask for (router → meter).
-pub const USAGE_REQUESTED: &str = "turnpike.usage_requested";
-/// Bytes of text in the request (router → meter).
-pub const PROMPT_BYTES: &str = "turnpike.prompt_bytes";
 /// Prompt tokens counted (meter → log).
 pub const PROMPT_TOKENS: &str = "turnpike.prompt_tokens";
 /// Completion tokens counted (meter → log).

@@ -10,9 +10,11 @@
 mod error;
 mod gateway;
 mod load;
+mod notes;
 mod telemetry;
 mod validate;
 mod validate_maas;
+mod validate_rules;
 
 pub use error::{ConfigError, ConfigErrors, Note};
 pub use gateway::{AddressConfig, EncoderConfig, EnvoyConfig, LimitsConfig, SidecarConfig};

@@ -3,14 +3,10 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::{AddressConfig, Config, ConfigError, Note};
-use crate::cache::{EvictionPolicy, Scope, SemanticCacheConfig};
-use crate::decision::{
-    DecisionConfig, OnError, PluginConfig, RuleConfig, RuleOperator, SemanticCachePluginConfig,
-    SignalKind, VllmEndpointConfig,
-};
-
-const EFFORTS: [&str; 3] = ["low", "medium", "high"];
+use super::validate_rules::check_effort;
+use super::{AddressConfig, Config, ConfigError};
+use crate::cache::{EvictionPolicy, SemanticCacheConfig};
+use crate::decision::VllmEndpointConfig;
 
 /// Collects mistakes under their paths.
 #[derive(Default)]
@@ -264,45 +260,8 @@ impl Config {
         }
     }
 
-    fn model_names(&self) -> BTreeSet<&str> {
+    pub(super) fn model_names(&self) -> BTreeSet<&str> {
         self.model_config.keys().map(String::as_str).collect()
-    }
-
-    fn check_decision(
-        &self,
-        c: &mut Checker,
-        at: &str,
-        decision: &DecisionConfig,
-        keywords: &BTreeSet<&str>,
-        categories: &BTreeSet<&str>,
-    ) {
-        check_rule(
-            c,
-            &format!("{at}.rules"),
-            &decision.rules,
-            keywords,
-            categories,
-        );
-        if decision.model_refs.is_empty() {
-            c.error(format!("{at}.modelRefs"), "must name at least one model");
-        }
-        let models = self.model_names();
-        for (i, model_ref) in decision.model_refs.iter().enumerate() {
-            c.known(
-                format!("{at}.modelRefs[{i}].model"),
-                "model",
-                &model_ref.model,
-                &models,
-            );
-            if let Some(effort) = &model_ref.reasoning_effort {
-                check_effort(c, format!("{at}.modelRefs[{i}].reasoning_effort"), effort);
-            }
-        }
-        for (i, plugin) in decision.plugins.iter().enumerate() {
-            if let Err(error) = plugin.semantic_cache(&format!("{at}.plugins[{i}]")) {
-                c.errors.push(error);
-            }
-        }
     }
 
     fn check_guards(&self, c: &mut Checker) {
@@ -407,130 +366,6 @@ impl Config {
             );
         }
     }
-
-    /// Keys that are accepted but change nothing, and surprises worth knowing.
-    #[must_use]
-    pub fn notes(&self) -> Vec<Note> {
-        let mut notes = Vec::new();
-        let mut note = |path: &str, message: &str| {
-            notes.push(Note {
-                path: path.into(),
-                message: message.into(),
-            });
-        };
-        const SIDECAR_MODEL: &str = "accepted, no effect: `sidecar.encoder` names the model";
-        let category = &self.classifier.category_model;
-        for (path, set) in [
-            (
-                "classifier.category_model.model_id",
-                category.model_id.is_some(),
-            ),
-            (
-                "classifier.category_model.use_cpu",
-                category.use_cpu.is_some(),
-            ),
-            (
-                "classifier.category_model.use_modernbert",
-                category.use_modernbert.is_some(),
-            ),
-            (
-                "classifier.category_model.category_mapping_path",
-                category.category_mapping_path.is_some(),
-            ),
-            ("bert_model.model_id", self.bert_model.model_id.is_some()),
-            ("bert_model.use_cpu", self.bert_model.use_cpu.is_some()),
-        ] {
-            if set {
-                note(path, SIDECAR_MODEL);
-            }
-        }
-        if self.bert_model.threshold.is_some() {
-            note(
-                "bert_model.threshold",
-                "accepted, no effect: `semantic_cache.similarity_threshold` decides",
-            );
-        }
-        if self.clear_route_cache.is_some() {
-            note(
-                "clear_route_cache",
-                "accepted, no effect: Envoy clears its route cache when a filter changes request headers",
-            );
-        }
-        let maas = self.maas_integration.as_ref();
-        let identified = maas.is_some_and(|m| m.enabled);
-        for (path, address, what) in [
-            (
-                "envoy.admin.address",
-                &self.envoy.admin,
-                "the admin interface asks for no key and can stop Envoy",
-            ),
-            (
-                "sidecar.tcp.address",
-                &self.sidecar.tcp,
-                "the sidecar asks for no key and lets every caller read, store and clear cached answers",
-            ),
-        ] {
-            let is_loopback = address
-                .address
-                .parse()
-                .is_ok_and(|ip: IpAddr| ip.is_loopback());
-            if !is_loopback {
-                note(
-                    path,
-                    &format!("{what}; keep `{}` out of reach of others", address.address),
-                );
-            }
-        }
-        if self.semantic_cache.enabled && !identified && self.semantic_cache.scope != Scope::Global
-        {
-            note(
-                "semantic_cache.scope",
-                "nobody is identified without `maas_integration`, so nothing will be cached; set `scope: global` to share answers between all callers",
-            );
-        }
-        notes
-    }
-}
-
-impl PluginConfig {
-    /// The settings of a `semantic-cache` plugin.
-    ///
-    /// # Errors
-    /// Another type of plugin, or settings that are wrong; `at` is the path of the plugin.
-    pub fn semantic_cache(&self, at: &str) -> Result<SemanticCachePluginConfig, ConfigError> {
-        if self.kind != "semantic-cache" {
-            return Err(ConfigError::new(
-                format!("{at}.type"),
-                format!(
-                    "this version has no plugin `{}`; known: semantic-cache",
-                    self.kind
-                ),
-            ));
-        }
-        let configuration = match &self.configuration {
-            serde_json::Value::Null => serde_json::Value::Object(serde_json::Map::new()),
-            given => given.clone(),
-        };
-        let read: SemanticCachePluginConfig = serde_path_to_error::deserialize(configuration)
-            .map_err(|e| {
-                let inner = e.path().to_string();
-                let path = if inner == "." {
-                    String::new()
-                } else {
-                    format!(".{inner}")
-                };
-                ConfigError::new(format!("{at}.configuration{path}"), e.inner().to_string())
-            })?;
-        if let Some(threshold) = read.similarity_threshold
-            && !(0.0..=1.0).contains(&threshold)
-        {
-            return Err(ConfigError::new(
-                format!("{at}.configuration.similarity_threshold"),
-                format!("must be between 0 and 1, got {threshold}"),
-            ));
-        }
-        Ok(read)
-    }
 }
 
 /// An IP address, or what may be a DNS name.
@@ -549,15 +384,6 @@ fn collide(a: &AddressConfig, b: &AddressConfig) -> bool {
     a.port == b.port && (a.address == b.address || everywhere(a) || everywhere(b))
 }
 
-fn check_effort(c: &mut Checker, path: String, effort: &str) {
-    if !EFFORTS.contains(&effort) {
-        c.error(
-            path,
-            format!("must be one of low, medium, high, got `{effort}`"),
-        );
-    }
-}
-
 fn check_cache(c: &mut Checker, cache: &SemanticCacheConfig) {
     c.unit_interval(
         "semantic_cache.similarity_threshold",
@@ -571,77 +397,5 @@ fn check_cache(c: &mut Checker, cache: &SemanticCacheConfig) {
     }
     match cache.eviction_policy {
         EvictionPolicy::Fifo | EvictionPolicy::Lru => {}
-    }
-}
-
-fn check_rule(
-    c: &mut Checker,
-    at: &str,
-    rule: &RuleConfig,
-    keywords: &BTreeSet<&str>,
-    categories: &BTreeSet<&str>,
-) {
-    match (rule.operator, rule.signal) {
-        (Some(_), Some(_)) => c.error(
-            at,
-            "has both `operator` and `type`; a rule combines conditions or is one",
-        ),
-        (None, None) => c.error(
-            at,
-            "needs `operator` and `conditions`, or `type` and `name`",
-        ),
-        (Some(operator), None) => {
-            if rule.conditions.is_empty() {
-                c.error(
-                    format!("{at}.conditions"),
-                    "must hold at least one condition",
-                );
-            }
-            if operator == RuleOperator::Not && rule.conditions.len() > 1 {
-                c.error(
-                    format!("{at}.conditions"),
-                    format!("`NOT` takes one condition, got {}", rule.conditions.len()),
-                );
-            }
-            if rule.name.is_some() {
-                c.error(format!("{at}.name"), "belongs to a condition with `type`");
-            }
-            for (i, condition) in rule.conditions.iter().enumerate() {
-                check_rule(
-                    c,
-                    &format!("{at}.conditions[{i}]"),
-                    condition,
-                    keywords,
-                    categories,
-                );
-            }
-        }
-        (None, Some(signal)) => {
-            if !rule.conditions.is_empty() {
-                c.error(format!("{at}.conditions"), "needs an `operator`");
-            }
-            let Some(name) = &rule.name else {
-                c.error(format!("{at}.name"), "is missing");
-                return;
-            };
-            match signal {
-                SignalKind::Keyword => {
-                    c.known(format!("{at}.name"), "keyword rule", name, keywords)
-                }
-                SignalKind::Domain => c.known(format!("{at}.name"), "category", name, categories),
-            }
-        }
-    }
-}
-
-/// Kept beside the checks that read it.
-impl OnError {
-    /// Name in messages and metrics.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Default => "default",
-            Self::Block => "block",
-        }
     }
 }

@@ -2,6 +2,7 @@
 
 mod config;
 mod engine;
+mod plugin;
 
 pub use config::*;
 pub use engine::{Category, Engine, Verdict};

@@ -37,3 +37,9 @@ pub(crate) fn refuse(host: &mut impl Host, fault: &Fault) -> Flow {
     });
     Flow::Pause
 }
+
+/// The length that a request or response announces, if it is a number.
+pub(crate) fn content_length(headers: &[Header]) -> Option<usize> {
+    let header = headers.iter().find(|h| h.name == "content-length")?;
+    std::str::from_utf8(&header.value).ok()?.trim().parse().ok()
+}

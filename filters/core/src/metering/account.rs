@@ -2,12 +2,13 @@
 
 use super::cardinality::Admission;
 use super::cost::Billed;
-use super::facts::{Facts, number};
+use super::guards::Guards;
 use super::meter::Meter;
 use super::usage::Usage;
 use crate::host::Host;
 use crate::identity::{CacheHitTokens, ExtraTokenType, Identifier, Identity, MaasMetricsConfig};
 use crate::metrics::Metric;
+use crate::record::{Cache, Record};
 use crate::state;
 
 /// DESIGN "Modes": standalone, or MaaS; hybrid is MaaS with prices.
@@ -77,6 +78,8 @@ pub(super) struct Times {
     /// First bytes of a streamed answer.
     pub(super) first_bytes_us: Option<u64>,
     pub(super) end_us: u64,
+    /// Time that the meter itself took with headers.
+    pub(super) meter_us: u64,
 }
 
 impl Times {
@@ -101,7 +104,8 @@ impl Times {
 #[derive(Debug)]
 pub(super) struct Settled<'s> {
     pub(super) identity: Option<&'s Identity>,
-    pub(super) facts: &'s Facts,
+    pub(super) record: &'s Record,
+    pub(super) guards: &'s Guards,
     pub(super) tokens: Tokens,
     pub(super) times: Times,
 }
@@ -120,11 +124,11 @@ impl Settled<'_> {
         if estimated {
             host.set_filter_state(state::ESTIMATED, b"true");
         }
-        let (decision, took) = (self.facts.decision.as_str(), self.times.total_us() / 1000);
+        let (decision, took) = (self.record.decision.as_str(), self.times.total_us() / 1000);
         if meter.telemetry.is_slow(decision, took) {
             host.set_filter_state(state::SLOW, b"true");
             host.count(Metric::SlowRequests, &[decision], 1);
-            let model = &self.facts.model;
+            let model = &self.record.model;
             host.warn(&format!(
                 "SLOW_REQUEST route={decision} model={model} total_ms={took}"
             ));
@@ -134,7 +138,7 @@ impl Settled<'_> {
     /// Adds to the metrics of the mode.
     pub(super) fn count(&self, meter: &Meter, host: &mut impl Host) {
         if meter.measures() {
-            self.measure_stages(meter, host);
+            self.measure_stages(host);
         }
         match &meter.mode {
             Mode::Standalone => self.count_standalone(host),
@@ -143,22 +147,29 @@ impl Settled<'_> {
         self.count_cost(meter, host);
     }
 
-    fn measure_stages(&self, meter: &Meter, host: &mut impl Host) {
-        if !meter.has_router {
-            return;
-        }
-        for (stage, key) in [
-            ("router", state::TIMING_ROUTER),
-            ("sidecar", state::TIMING_SIDECAR),
+    fn is_cache_hit(&self) -> bool {
+        self.record.cache == Cache::Hit
+    }
+
+    fn measure_stages(&self, host: &mut impl Host) {
+        let Record {
+            router_us,
+            sidecar_us,
+            ..
+        } = *self.record;
+        for (stage, took) in [
+            ("meter", self.times.meter_us),
+            ("router", router_us),
+            ("sidecar", sidecar_us),
         ] {
-            if let Some(took) = number(host, key) {
+            if took > 0 {
                 host.record(Metric::Processing, &[stage], took);
             }
         }
     }
 
     fn count_standalone(&self, host: &mut impl Host) {
-        let model = [self.facts.model.as_str()];
+        let model = [self.record.model.as_str()];
         let Tokens {
             prompt, completion, ..
         } = self.tokens;
@@ -199,7 +210,7 @@ impl Settled<'_> {
             host,
             user,
             tier,
-            model: &self.facts.model,
+            model: &self.record.model,
         };
         self.count_routing(&maas.export, &mut counter);
         self.count_security(&maas.export, &mut counter);
@@ -207,7 +218,7 @@ impl Settled<'_> {
     }
 
     fn measure_maas(&self, tier: &str, host: &mut impl Host) {
-        let labels = [tier, self.facts.model.as_str()];
+        let labels = [tier, self.record.model.as_str()];
         host.record(
             Metric::RequestDuration,
             &labels,
@@ -223,16 +234,16 @@ impl Settled<'_> {
 
     fn count_routing<H: Host>(&self, export: &MaasMetricsConfig, counter: &mut Counter<'_, H>) {
         if export.export_routing_metrics {
-            counter.add(Metric::Requests, Some(&self.facts.decision), 1);
-            if self.facts.reasoning == "on" && !self.facts.is_cache_hit() {
+            counter.add(Metric::Requests, Some(&self.record.decision), 1);
+            if self.record.reasoning && !self.is_cache_hit() {
                 counter.add(Metric::ReasoningRequests, None, 1);
             }
         }
         if export.export_cache_metrics {
-            match self.facts.cache.as_str() {
-                "hit" => counter.add(Metric::CacheHits, None, 1),
-                "miss" => counter.add(Metric::CacheMisses, None, 1),
-                _ => {}
+            match self.record.cache {
+                Cache::Hit => counter.add(Metric::CacheHits, None, 1),
+                Cache::Miss => counter.add(Metric::CacheMisses, None, 1),
+                Cache::Skip => {}
             }
         }
     }
@@ -242,7 +253,7 @@ impl Settled<'_> {
             return;
         }
         for kind in self
-            .facts
+            .guards
             .pii_types
             .split(',')
             .map(str::trim)
@@ -250,7 +261,7 @@ impl Settled<'_> {
         {
             counter.add_without_model(Metric::PiiDetections, Some(kind));
         }
-        if self.facts.jailbreak {
+        if self.guards.jailbreak {
             counter.add_without_model(Metric::JailbreakDetections, None);
         }
     }
@@ -281,12 +292,12 @@ impl Settled<'_> {
     /// Costs are never sampled: what is carried over needs every request.
     fn count_cost(&self, meter: &Meter, host: &mut impl Host) {
         let Some(prices) = &meter.prices else { return };
-        let billed = self.tokens.billed(self.facts.is_cache_hit());
-        if let Some((currency, micro)) = prices.charge(&self.facts.model, billed) {
+        let billed = self.tokens.billed(self.is_cache_hit());
+        if let Some((currency, micro)) = prices.charge(&self.record.model, billed) {
             count_some(
                 host,
                 Metric::ModelCost,
-                &[&self.facts.model, currency],
+                &[&self.record.model, currency],
                 micro,
             );
         }

@@ -1,8 +1,9 @@
 //! What a response says in its headers. Names are made once, when the configuration is read.
 
-use super::facts::Facts;
+use super::guards::Guards;
 use crate::host::Host;
 use crate::identity::MaasHeadersConfig;
+use crate::record::{Cache, Record};
 
 /// Names of the response headers; `None` = not exported.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -71,16 +72,23 @@ impl HeaderNames {
     }
 
     /// Writes what is known about the route into the response.
-    pub(super) fn tell(&self, facts: &Facts, host: &mut impl Host) {
+    pub(super) fn tell(&self, record: &Record, guards: &Guards, host: &mut impl Host) {
         if let Some(names) = &self.routing {
-            host.set_response_header(&names.model, facts.model.as_bytes());
-            host.set_response_header(&names.decision, facts.decision.as_bytes());
-            host.set_response_header(&names.category, facts.category.as_bytes());
-            host.set_response_header(&names.reasoning, facts.reasoning.as_bytes());
-            host.set_response_header(&names.system_prompt, facts.system_prompt.as_bytes());
+            host.set_response_header(&names.model, record.model.as_bytes());
+            host.set_response_header(&names.decision, record.decision.as_bytes());
+            host.set_response_header(&names.category, record.category.as_bytes());
+            host.set_response_header(&names.reasoning, record.reasoning().as_bytes());
+            host.set_response_header(
+                &names.system_prompt,
+                if record.system_prompt {
+                    b"true"
+                } else {
+                    b"false"
+                },
+            );
         }
         if let Some(name) = &self.cache_hit {
-            let hit = if facts.is_cache_hit() {
+            let hit = if record.cache == Cache::Hit {
                 "true"
             } else {
                 "false"
@@ -88,15 +96,15 @@ impl HeaderNames {
             host.set_response_header(name, hit.as_bytes());
         }
         if let Some(names) = &self.security {
-            if !facts.pii_types.is_empty() {
-                host.set_response_header(&names.pii_types, facts.pii_types.as_bytes());
+            if !guards.pii_types.is_empty() {
+                host.set_response_header(&names.pii_types, guards.pii_types.as_bytes());
             }
-            if facts.jailbreak {
+            if guards.jailbreak {
                 host.set_response_header(&names.jailbreak, b"true");
             }
         }
-        if !facts.fallback.is_empty() {
-            host.set_response_header(&self.fallback, facts.fallback.as_bytes());
+        if !record.fallback.is_empty() {
+            host.set_response_header(&self.fallback, record.fallback.as_bytes());
         }
     }
 }

@@ -5,7 +5,7 @@
 mod account;
 mod cardinality;
 mod cost;
-mod facts;
+mod guards;
 mod headers;
 mod meter;
 mod response;

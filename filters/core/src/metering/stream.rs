@@ -7,12 +7,13 @@
 //! 5. End of the stream, once, however it ended: everything is counted.
 
 use super::account::{Mode, Settled, Times, Tokens};
-use super::facts::Facts;
+use super::guards::Guards;
 use super::meter::Meter;
 use super::response::{Form, ResponseMeter, Seen};
 use crate::host::{Flow, Header, Host, HostError, endpoint, refuse, replace_body};
 use crate::identity::{Identity, IdentityError};
 use crate::metrics::Metric;
+use crate::record::{Cache, Record};
 use crate::reply::Fault;
 use crate::request::{Edits, Endpoint, Request};
 use crate::state;
@@ -28,7 +29,8 @@ pub struct MeterStream {
     /// The same, also when it is counted.
     api: Option<Endpoint>,
     identity: Option<Identity>,
-    facts: Facts,
+    record: Record,
+    guards: Guards,
     status: u16,
     response: Option<ResponseMeter>,
     times: Times,
@@ -97,8 +99,7 @@ impl MeterStream {
                 }
             }
             if meter.measures() {
-                let took = host.now_us().saturating_sub(self.times.start_us);
-                host.record(Metric::Processing, &["identity"], took);
+                self.times.meter_us = host.now_us().saturating_sub(self.times.start_us);
             }
         }
         self.identity = Some(identity);
@@ -136,18 +137,16 @@ impl MeterStream {
         let Ok(request) = Request::parse(endpoint, &body) else {
             return Flow::Continue;
         };
-        host.set_filter_state(state::MODEL, meter.model_label(&request.model).as_bytes());
-        host.set_filter_state(
-            state::PROMPT_BYTES,
-            request.text_bytes().to_string().as_bytes(),
-        );
+        self.record.model = meter.model_label(&request.model).into();
+        self.record.prompt_bytes = u64::try_from(request.text_bytes()).unwrap_or(u64::MAX);
+        host.set_filter_state(state::MODEL, self.record.model.as_bytes());
         host.set_filter_state(state::STREAM, request.stream.to_string().as_bytes());
         let mut edits = Edits::default();
         if edits.ask_for_usage(endpoint, &request) {
             if replace_body(host, &edits.apply(&body)).is_err() {
                 return refuse(host, &Fault::Internal("the body could not be replaced"));
             }
-            host.set_filter_state(state::USAGE_REQUESTED, b"1");
+            self.record.usage_requested = true;
         }
         Flow::Continue
     }
@@ -168,7 +167,7 @@ impl MeterStream {
             return;
         }
         let started = host.now_us();
-        self.facts = Facts::published(host, meter.reads_security());
+        self.read_published(meter, host);
         let headers = host.response_headers();
         self.complete = end_of_stream;
         // A server's own words under our names would be read as ours.
@@ -177,14 +176,24 @@ impl MeterStream {
             let _ = host.remove_response_header(&header.name);
         }
         self.read_response_headers(host, &headers);
-        meter.names.tell(&self.facts, host);
+        meter.names.tell(&self.record, &self.guards, host);
         if meter.telemetry.response_time_header {
             let took = started.saturating_sub(self.times.start_us);
             host.set_response_header("x-response-time", format!("{}ms", millis(took)).as_bytes());
         }
         if meter.measures() {
             let took = host.now_us().saturating_sub(started);
-            host.record(Metric::Processing, &["headers"], took);
+            self.times.meter_us = self.times.meter_us.saturating_add(took);
+        }
+    }
+
+    /// Alone, the meter knows what it read itself.
+    fn read_published(&mut self, meter: &Meter, host: &mut impl Host) {
+        if meter.has_router {
+            self.record = Record::published(host);
+        }
+        if meter.reads_security() {
+            self.guards = Guards::published(host);
         }
     }
 
@@ -207,7 +216,7 @@ impl MeterStream {
             host.count(Metric::ResponsesUnreadable, &["content_encoding"], 1);
             form = Form::Other;
         }
-        let strip = self.facts.usage_requested
+        let strip = self.record.usage_requested
             && form == Form::Sse
             && (value("content-length").is_none() || take_back_length(host));
         self.response = Some(ResponseMeter::new(form, strip));
@@ -239,12 +248,13 @@ impl MeterStream {
         }
         if self.response.is_none() {
             // The client left before there was a response.
-            self.facts = Facts::published(host, meter.reads_security());
+            self.read_published(meter, host);
         }
         self.times.end_us = host.now_us();
         let settled = Settled {
             identity: self.identity.as_ref(),
-            facts: &self.facts,
+            record: &self.record,
+            guards: &self.guards,
             tokens: self.tokens(meter),
             times: self.times,
         };
@@ -261,7 +271,7 @@ impl MeterStream {
             return Tokens::default();
         };
         let Seen { usage, text_bytes } = response.seen();
-        if self.facts.is_cache_hit() && !meter.mode.counts_cached_tokens() {
+        if self.record.cache == Cache::Hit && !meter.mode.counts_cached_tokens() {
             // Costs may have a price for hits, so the numbers are kept apart from what is counted.
             return Tokens {
                 stored: Some(usage),
@@ -277,7 +287,7 @@ impl MeterStream {
         if usage.prompt_tokens.is_none() {
             tokens.prompt = tokens
                 .prompt
-                .max(self.facts.prompt_bytes.div_ceil(BYTES_PER_TOKEN));
+                .max(self.record.prompt_bytes.div_ceil(BYTES_PER_TOKEN));
             tokens.estimated = true;
         }
         let placeholder = self.api == Some(Endpoint::Messages) && !self.complete;

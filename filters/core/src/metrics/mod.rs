@@ -148,7 +148,7 @@ metrics! {
         "From the first to the last bytes of a streamed answer, by its completion tokens but one (standalone mode).";
     /// Time of our own work.
     Processing = "turnpike_processing_microseconds", Kind::Histogram(STAGE_US), [Stage],
-        "Time that Turnpike added, by stage: `identity`, `router` (computing), `sidecar` (waiting), `headers` (of the response).";
+        "Time that Turnpike added, by stage: `meter` (identity and headers), `router` (computing), `sidecar` (waiting).";
     /// Requests over the threshold of their decision.
     SlowRequests = "turnpike_slow_requests_total", Kind::Counter, [Decision],
         "Requests that took longer than `telemetry.slow_request_ms` allows.";

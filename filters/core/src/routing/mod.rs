@@ -8,6 +8,8 @@
 //!
 //! A sidecar that fails or is late never loses a request silently: `sidecar.on_error` decides, filter state and a counter tell.
 
+mod capture;
+mod lookup;
 mod models;
 mod route;
 mod stream;

@@ -1,16 +1,18 @@
 //! The router's view of one stream.
 
+use super::capture::{Capture, Wanted, may_be_stored};
+use super::lookup::{Lookup, plan_lookup, reply_from_cache, serves};
 use super::route::{KeywordMatcher, Route, Router};
-use crate::cache::{Skip, is_storable};
 use crate::decision::{Category, OnError};
-use crate::host::{Flow, Header, Host, HostError, LocalReply, endpoint, refuse, replace_body};
-use crate::metering::{Form, millis};
+use crate::host::{
+    Flow, Header, Host, HostError, LocalReply, content_length, endpoint, refuse, replace_body,
+};
 use crate::metrics::Metric;
+use crate::record::{Cache, Record};
 use crate::reply::Fault;
 use crate::request::{Edits, Endpoint, Request};
 use crate::sidecar::{
-    ANALYZE_PATH, AnalyzeRequest, AnalyzeResponse, CacheAnswer, CacheHit, CacheLookup, Head,
-    StoreRequest,
+    ANALYZE_PATH, AnalyzeRequest, AnalyzeResponse, CacheAnswer, CacheLookup, Head,
 };
 use crate::state;
 
@@ -19,8 +21,7 @@ use crate::state;
 pub struct RouterStream {
     phase: Phase,
     capture: Option<Capture>,
-    computed_us: u64,
-    waited_us: u64,
+    record: Record,
 }
 
 #[derive(Debug, Default)]
@@ -47,28 +48,10 @@ struct Question {
 
 /// A request in work.
 #[derive(Debug)]
-struct Work {
-    endpoint: Endpoint,
-    request: Request,
-    body: Vec<u8>,
-}
-
-/// A cache lookup.
-#[derive(Debug, Clone)]
-struct Lookup {
-    partition: String,
-    text: String,
-}
-
-/// An answer that is kept for the cache while it passes.
-#[derive(Debug)]
-struct Capture {
-    lookup: Lookup,
-    model: String,
-    decision: String,
-    category: String,
-    body: Vec<u8>,
-    started: bool,
+pub(super) struct Work {
+    pub(super) endpoint: Endpoint,
+    pub(super) request: Request,
+    pub(super) body: Vec<u8>,
 }
 
 /// Why the sidecar's answer cannot be used.
@@ -170,20 +153,17 @@ impl RouterStream {
             ),
             Err(error) => refuse(host, &Fault::BadRequest(error.to_string())),
         };
-        self.computed(host, started);
+        self.computed(router, host, started);
         flow
     }
 
-    fn computed(&mut self, host: &mut impl Host, started: u64) {
-        self.computed_us = self
-            .computed_us
-            .saturating_add(host.now_us().saturating_sub(started));
-        host.set_filter_state(
-            state::TIMING_ROUTER,
-            self.computed_us.to_string().as_bytes(),
-        );
-        let classified = millis(self.computed_us.saturating_add(self.waited_us));
-        host.set_filter_state(state::TIMING_CLASSIFICATION, classified.as_bytes());
+    /// A step of ours is over. Publishes what is known, unless the sidecar is to be heard first.
+    fn computed<K>(&mut self, router: &Router<K>, host: &mut impl Host, started: u64) {
+        let took = host.now_us().saturating_sub(started);
+        self.record.router_us = self.record.router_us.saturating_add(took);
+        if matches!(self.phase, Phase::Idle) {
+            self.record.publish(host, router.has_meter);
+        }
     }
 
     fn decide<K: KeywordMatcher>(
@@ -193,11 +173,8 @@ impl RouterStream {
         work: Work,
     ) -> Flow {
         let request = &work.request;
-        host.set_filter_state(state::STREAM, request.stream.to_string().as_bytes());
-        host.set_filter_state(
-            state::PROMPT_BYTES,
-            request.text_bytes().to_string().as_bytes(),
-        );
+        self.record.stream = request.stream;
+        self.record.prompt_bytes = u64::try_from(request.text_bytes()).unwrap_or(u64::MAX);
         let is_auto = router.auto_names.contains(&request.model);
         let (keywords, route) = if is_auto {
             let keywords = router.keywords.matches(&request.routing_text(&work.body));
@@ -281,13 +258,12 @@ impl RouterStream {
             return;
         };
         let started = host.now_us();
-        self.waited_us = started.saturating_sub(question.asked_us);
-        host.set_filter_state(state::TIMING_SIDECAR, self.waited_us.to_string().as_bytes());
+        self.record.sidecar_us = started.saturating_sub(question.asked_us);
         let flow = match answer(status, body) {
             Ok(answer) => self.with_answer(router, host, *question, answer),
             Err(fault) => self.without_sidecar(router, host, *question, fault),
         };
-        self.computed(host, started);
+        self.computed(router, host, started);
         if flow == Flow::Continue {
             host.resume_request();
         }
@@ -333,19 +309,19 @@ impl RouterStream {
         };
         match hit {
             Some(hit) if serves(&hit, &route) => {
-                reply_from_cache(host, &route, &category_name, hit)
+                self.record.cache = Cache::Hit;
+                self.record_route(&route, &category_name);
+                reply_from_cache(host, hit)
             }
             _ => {
                 if let Some(lookup) = lookup.filter(|_| route.cache.enabled) {
-                    host.set_filter_state(state::CACHE, b"miss");
-                    self.capture = Some(Capture {
+                    self.record.cache = Cache::Miss;
+                    self.capture = Some(Capture::new(
                         lookup,
-                        model: route.model.clone(),
-                        decision: route.decision.clone(),
-                        category: category_name.clone(),
-                        body: Vec::new(),
-                        started: false,
-                    });
+                        &route.model,
+                        &route.decision,
+                        &category_name,
+                    ));
                 }
                 self.go(router, host, &work, &route, &category_name)
             }
@@ -361,7 +337,7 @@ impl RouterStream {
         fault: SidecarFault,
     ) -> Flow {
         host.count(Metric::Fallbacks, &[fault.reason()], 1);
-        host.set_filter_state(state::FALLBACK, fault.reason().as_bytes());
+        self.record.fallback = fault.reason().into();
         match (question.route, router.on_error) {
             (Some(route), _) => self.go(router, host, &question.work, &route, state::NONE),
             (None, OnError::Default) => {
@@ -400,7 +376,7 @@ impl RouterStream {
             return refuse(host, &Fault::Internal("the body could not be replaced"));
         }
         if usage_requested {
-            host.set_filter_state(state::USAGE_REQUESTED, b"1");
+            self.record.usage_requested = true;
         }
         if host
             .set_request_header("x-selected-model", route.model.as_bytes())
@@ -408,8 +384,15 @@ impl RouterStream {
         {
             return refuse(host, &Fault::Internal("the model header could not be set"));
         }
-        publish(host, route, category);
+        self.record_route(route, category);
         Flow::Continue
+    }
+
+    fn record_route(&mut self, route: &Route, category: &str) {
+        self.record.model.clone_from(&route.model);
+        self.record.decision.clone_from(&route.decision);
+        self.record.category = category.into();
+        self.record.reasoning = route.reasoning;
     }
 
     /// Response headers are here.
@@ -418,27 +401,10 @@ impl RouterStream {
         router: &Router<K>,
         host: &mut impl Host,
     ) {
-        if self.capture.is_none() {
-            return;
-        }
-        let headers = host.response_headers();
-        let is = |name: &str, test: &dyn Fn(&[u8]) -> bool| {
-            headers
-                .iter()
-                .find(|h| h.name == name)
-                .is_some_and(|h| test(&h.value))
-        };
-        let too_large =
-            content_length(&headers).is_some_and(|length| length > router.max_cached_body_bytes);
-        let storable = is(":status", &|v| v == b"200")
-            && is("content-type", &|v| Form::of_content_type(v) == Form::Json)
-            && !is("content-encoding", &|v| {
-                !v.eq_ignore_ascii_case(b"identity")
-            })
-            && !too_large;
-        match &mut self.capture {
-            Some(capture) if storable => capture.started = true,
-            _ => self.capture = None,
+        if self.capture.is_some()
+            && !may_be_stored(&host.response_headers(), router.max_cached_body_bytes)
+        {
+            self.capture = None;
         }
     }
 
@@ -450,128 +416,15 @@ impl RouterStream {
         size: usize,
         end_of_stream: bool,
     ) {
-        let Some(capture) = self.capture.as_mut().filter(|c| c.started) else {
+        let Some(capture) = self.capture.as_mut() else {
             return;
         };
-        if capture.body.len().saturating_add(size) > router.max_cached_body_bytes {
+        if capture.push(host, size, router.max_cached_body_bytes) == Wanted::NoMore {
             self.capture = None;
-            return;
-        }
-        if size > 0 {
-            capture.body.extend_from_slice(&host.response_chunk(size));
-        }
-        if end_of_stream && let Some(capture) = self.capture.take() {
-            store(host, capture);
+        } else if end_of_stream && let Some(capture) = self.capture.take() {
+            capture.store(host);
         }
     }
-}
-
-fn store(host: &mut impl Host, capture: Capture) {
-    if !is_storable(&capture.body) {
-        return;
-    }
-    let Ok(body) = String::from_utf8(capture.body) else {
-        return;
-    };
-    let entry = StoreRequest {
-        partition: capture.lookup.partition,
-        text: capture.lookup.text,
-        model: capture.model,
-        decision: capture.decision,
-        category: capture.category,
-        body,
-    };
-    if host.store(entry).is_err() {
-        host.count(Metric::CacheStoreFailures, &["queue_full"], 1);
-    }
-}
-
-/// Whether the cache is asked, and under which key.
-fn plan_lookup<K: KeywordMatcher>(
-    router: &Router<K>,
-    host: &mut impl Host,
-    work: &Work,
-    route: Option<&Route>,
-) -> Option<Lookup> {
-    let planned = lookup(router, host, work, route);
-    match planned {
-        Ok(lookup) => Some(lookup),
-        Err(skip) => {
-            if let Some(reason) = skip.reason() {
-                host.count(Metric::CacheSkipped, &[reason], 1);
-            }
-            None
-        }
-    }
-}
-
-fn lookup<K: KeywordMatcher>(
-    router: &Router<K>,
-    host: &mut impl Host,
-    work: &Work,
-    route: Option<&Route>,
-) -> Result<Lookup, Skip> {
-    let partitioner = router.cache.as_ref().ok_or(Skip::Off)?;
-    if route.is_some_and(|r| !r.cache.enabled) {
-        return Err(Skip::Off);
-    }
-    let identified = text_state(host, state::IDENTIFIED).unwrap_or_default();
-    let named = |host: &mut _, part: &str, key: &str| {
-        identified
-            .split(',')
-            .any(|p| p == part)
-            .then(|| text_state(host, key))
-            .flatten()
-    };
-    let (user, tier) = (
-        named(host, "user", state::USER),
-        named(host, "tier", state::TIER),
-    );
-    let Work {
-        endpoint,
-        request,
-        body,
-    } = work;
-    let partition =
-        partitioner.partition(*endpoint, request, body, user.as_deref(), tier.as_deref())?;
-    Ok(Lookup {
-        partition,
-        text: request.last_user_text(body),
-    })
-}
-
-fn text_state<H: Host>(host: &mut H, key: &str) -> Option<String> {
-    host.filter_state(key)
-        .and_then(|value| String::from_utf8(value).ok())
-}
-
-/// Whether a stored answer may stand for what `route` would give.
-fn serves(hit: &CacheHit, route: &Route) -> bool {
-    route.cache.enabled
-        && hit.similarity >= route.cache.similarity_threshold
-        && hit.model == route.model
-        && hit.decision == route.decision
-}
-
-fn reply_from_cache(host: &mut impl Host, route: &Route, category: &str, hit: CacheHit) -> Flow {
-    host.set_filter_state(state::CACHE, b"hit");
-    publish(host, route, category);
-    host.reply(LocalReply {
-        status: 200,
-        headers: vec![("age", hit.age_seconds.to_string())],
-        body: hit.body.into_bytes(),
-    });
-    Flow::Pause
-}
-
-fn publish(host: &mut impl Host, route: &Route, category: &str) {
-    host.set_filter_state(state::MODEL, route.model.as_bytes());
-    host.set_filter_state(state::DECISION, route.decision.as_bytes());
-    host.set_filter_state(state::CATEGORY, category.as_bytes());
-    host.set_filter_state(
-        state::REASONING,
-        if route.reasoning { b"on" } else { b"off" },
-    );
 }
 
 fn answer(status: Option<u16>, body: &[u8]) -> Result<AnalyzeResponse, SidecarFault> {
@@ -591,9 +444,4 @@ fn asks_for_models(headers: &[Header]) -> bool {
     let value = |name: &str| headers.iter().find(|h| h.name == name).map(|h| &*h.value);
     let path = value(":path").and_then(|path| path.split(|byte| *byte == b'?').next());
     value(":method") == Some(b"GET") && path == Some(b"/v1/models")
-}
-
-fn content_length(headers: &[Header]) -> Option<usize> {
-    let header = headers.iter().find(|h| h.name == "content-length")?;
-    std::str::from_utf8(&header.value).ok()?.trim().parse().ok()
 }

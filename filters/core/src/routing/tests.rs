@@ -508,7 +508,10 @@ fn streams_are_asked_for_usage_only_when_a_meter_takes_it_out_again() {
             upstream_body(&host)["stream_options"]["include_usage"] == true,
             asked
         );
-        assert_eq!(host.state.contains_key("turnpike.usage_requested"), asked);
+        assert_eq!(
+            crate::record::Record::published(&mut host).usage_requested,
+            asked
+        );
     }
 }
 

@@ -65,15 +65,20 @@ fn alice(body: &str) -> MemoryHost {
 
 /// What a router would have published.
 fn routed(host: &mut MemoryHost) {
-    for (key, value) in [
-        ("model", "qwen3"),
-        ("decision", "math"),
-        ("category", "math"),
-        ("reasoning", "on"),
-        ("cache", "miss"),
-    ] {
-        host.state.insert(format!("turnpike.{key}"), value.into());
-    }
+    routed_with(host, |_| {});
+}
+
+fn routed_with(host: &mut MemoryHost, change: impl Fn(&mut Record)) {
+    let mut record = Record {
+        model: "qwen3".into(),
+        decision: "math".into(),
+        category: "math".into(),
+        reasoning: true,
+        cache: Cache::Miss,
+        ..Record::default()
+    };
+    change(&mut record);
+    record.publish(host, true);
 }
 
 #[test]
@@ -133,8 +138,8 @@ fn a_cache_hit_costs_no_tokens() {
     let meter = maas();
     let mut host = alice("{}");
     let mut stream = request(&mut host, &meter);
-    routed(&mut host);
-    host.state.insert("turnpike.cache".into(), "hit".into());
+    routed_with(&mut host, |r| r.cache = Cache::Hit);
+
     host.respond("200", "application/json");
     respond(&mut stream, &meter, &mut host, &[ANSWER]);
     stream.on_log(&meter, &mut host);
@@ -157,9 +162,7 @@ fn a_stream_cut_off_is_charged_what_was_seen() {
     let meter = maas();
     let mut host = alice("{}");
     let mut stream = request(&mut host, &meter);
-    routed(&mut host);
-    host.state
-        .insert("turnpike.prompt_bytes".into(), "9".into());
+    routed_with(&mut host, |r| r.prompt_bytes = 9);
     host.respond("200", "text/event-stream");
     stream.on_response_headers(&meter, &mut host, false);
     let chunk = "data: {\"choices\":[{\"delta\":{\"content\":\"twelve chars\"}}]}\n\n";
@@ -201,9 +204,7 @@ fn errors_of_the_server_cost_nothing_but_are_counted() {
     let meter = maas();
     let mut host = alice("{}");
     let mut stream = request(&mut host, &meter);
-    routed(&mut host);
-    host.state
-        .insert("turnpike.prompt_bytes".into(), "900".into());
+    routed_with(&mut host, |r| r.prompt_bytes = 900);
     host.respond("503", "application/json");
     respond(
         &mut stream,
@@ -511,8 +512,7 @@ fn a_cache_hit_counts_tokens_only_where_asked_and_has_its_own_price() {
     let hit = |meter: &Meter| {
         let mut host = alice("{}");
         let mut stream = request(&mut host, meter);
-        routed(&mut host);
-        host.state.insert("turnpike.cache".into(), "hit".into());
+        routed_with(&mut host, |r| r.cache = Cache::Hit);
         host.respond("200", "application/json");
         respond(&mut stream, meter, &mut host, &[DETAILED]);
         stream.on_log(meter, &mut host);
@@ -773,8 +773,6 @@ fn an_answer_that_broke_off_is_marked_even_where_usage_was_reported_on_the_way()
 #[test]
 fn a_half_that_no_server_reported_is_estimated() {
     let mut host = alice("{}");
-    host.state
-        .insert("turnpike.prompt_bytes".into(), "40".into());
     let answer = r#"{"choices":[{"message":{"content":"eight by"}}],"usage":{"prompt_tokens":9,"completion_tokens":-7}}"#;
     settle(&maas(), &mut host, answer);
     let tokens =
@@ -855,8 +853,8 @@ fn a_cache_hit_is_no_reasoning_request() {
     let meter = maas();
     let mut host = alice("{}");
     let mut stream = request(&mut host, &meter);
-    routed(&mut host);
-    host.state.insert("turnpike.cache".into(), "hit".into());
+    routed_with(&mut host, |r| r.cache = Cache::Hit);
+
     host.respond("200", "application/json");
     respond(&mut stream, &meter, &mut host, &[ANSWER]);
     stream.on_log(&meter, &mut host);

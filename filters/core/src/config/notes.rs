@@ -1,0 +1,91 @@
+//! What is accepted and worth a word.
+
+use std::net::IpAddr;
+
+use super::{Config, Note};
+use crate::cache::Scope;
+
+impl Config {
+    /// Keys that are accepted but change nothing, and surprises worth knowing.
+    #[must_use]
+    pub fn notes(&self) -> Vec<Note> {
+        let mut notes = Vec::new();
+        let mut note = |path: &str, message: &str| {
+            notes.push(Note {
+                path: path.into(),
+                message: message.into(),
+            });
+        };
+        const SIDECAR_MODEL: &str = "accepted, no effect: `sidecar.encoder` names the model";
+        let category = &self.classifier.category_model;
+        for (path, set) in [
+            (
+                "classifier.category_model.model_id",
+                category.model_id.is_some(),
+            ),
+            (
+                "classifier.category_model.use_cpu",
+                category.use_cpu.is_some(),
+            ),
+            (
+                "classifier.category_model.use_modernbert",
+                category.use_modernbert.is_some(),
+            ),
+            (
+                "classifier.category_model.category_mapping_path",
+                category.category_mapping_path.is_some(),
+            ),
+            ("bert_model.model_id", self.bert_model.model_id.is_some()),
+            ("bert_model.use_cpu", self.bert_model.use_cpu.is_some()),
+        ] {
+            if set {
+                note(path, SIDECAR_MODEL);
+            }
+        }
+        if self.bert_model.threshold.is_some() {
+            note(
+                "bert_model.threshold",
+                "accepted, no effect: `semantic_cache.similarity_threshold` decides",
+            );
+        }
+        if self.clear_route_cache.is_some() {
+            note(
+                "clear_route_cache",
+                "accepted, no effect: Envoy clears its route cache when a filter changes request headers",
+            );
+        }
+        let maas = self.maas_integration.as_ref();
+        let identified = maas.is_some_and(|m| m.enabled);
+        for (path, address, what) in [
+            (
+                "envoy.admin.address",
+                &self.envoy.admin,
+                "the admin interface asks for no key and can stop Envoy",
+            ),
+            (
+                "sidecar.tcp.address",
+                &self.sidecar.tcp,
+                "the sidecar asks for no key and lets every caller read, store and clear cached answers",
+            ),
+        ] {
+            let is_loopback = address
+                .address
+                .parse()
+                .is_ok_and(|ip: IpAddr| ip.is_loopback());
+            if !is_loopback {
+                note(
+                    path,
+                    &format!("{what}; keep `{}` out of reach of others", address.address),
+                );
+            }
+        }
+        if self.semantic_cache.enabled && !identified && self.semantic_cache.scope != Scope::Global
+        {
+            note(
+                "semantic_cache.scope",
+                "nobody is identified without `maas_integration`, so nothing will be cached; set `scope: global` to share answers between all callers",
+            );
+        }
+        notes
+    }
+}

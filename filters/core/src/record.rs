@@ -1,0 +1,207 @@
+//! What is known about the route of a request: written by the router, read by the meter, shown by the access log.
+//!
+//! Filters meet in Envoy's filter state, and each entry costs a host call. So the router hands the meter one packed entry,
+//! [`state::ROUTE`], and publishes singly only what the access log prints.
+//!
+//! # Format
+//! Fields in the order of [`Record`]'s, as text, each ended by a line feed. Names hold no control characters (validation).
+
+use crate::host::Host;
+use crate::metering::millis;
+use crate::state;
+
+/// What became of the cache lookup.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Cache {
+    /// The cache was not asked.
+    #[default]
+    Skip,
+    Hit,
+    Miss,
+}
+
+impl Cache {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Skip => "skip",
+            Self::Hit => "hit",
+            Self::Miss => "miss",
+        }
+    }
+}
+
+/// The route of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Record {
+    /// Model that serves; [`state::UNKNOWN`] while none was chosen.
+    pub(crate) model: String,
+    pub(crate) decision: String,
+    pub(crate) category: String,
+    pub(crate) reasoning: bool,
+    pub(crate) cache: Cache,
+    pub(crate) system_prompt: bool,
+    /// Why a step fell back; empty when none did.
+    pub(crate) fallback: String,
+    /// Whether the client asked for a stream.
+    pub(crate) stream: bool,
+    /// Whether Turnpike asked for a usage chunk that the client did not ask for.
+    pub(crate) usage_requested: bool,
+    /// Bytes of text in the request.
+    pub(crate) prompt_bytes: u64,
+    /// Microseconds that the router computed; 0 without a router.
+    pub(crate) router_us: u64,
+    /// Microseconds that it waited for the sidecar; 0 when it did not ask.
+    pub(crate) sidecar_us: u64,
+}
+
+impl Default for Record {
+    fn default() -> Self {
+        Self {
+            model: state::UNKNOWN.into(),
+            decision: state::NONE.into(),
+            category: state::NONE.into(),
+            reasoning: false,
+            cache: Cache::Skip,
+            system_prompt: false,
+            fallback: String::new(),
+            stream: false,
+            usage_requested: false,
+            prompt_bytes: 0,
+            router_us: 0,
+            sidecar_us: 0,
+        }
+    }
+}
+
+fn on_off(on: bool) -> &'static str {
+    if on { "on" } else { "off" }
+}
+
+impl Record {
+    /// Whether a model was chosen.
+    fn is_routed(&self) -> bool {
+        self.model != state::UNKNOWN
+    }
+
+    /// `on` or `off`.
+    pub(crate) fn reasoning(&self) -> &'static str {
+        on_off(self.reasoning)
+    }
+
+    /// Tells the access log, and, where `for_meter`, the meter.
+    pub(crate) fn publish(&self, host: &mut impl Host, for_meter: bool) {
+        if for_meter {
+            host.set_filter_state(state::ROUTE, self.pack().as_bytes());
+        }
+        if self.is_routed() {
+            host.set_filter_state(state::MODEL, self.model.as_bytes());
+            host.set_filter_state(state::DECISION, self.decision.as_bytes());
+            host.set_filter_state(state::CATEGORY, self.category.as_bytes());
+            host.set_filter_state(state::REASONING, self.reasoning().as_bytes());
+        }
+        if self.cache != Cache::Skip {
+            host.set_filter_state(state::CACHE, self.cache.name().as_bytes());
+        }
+        if !self.fallback.is_empty() {
+            host.set_filter_state(state::FALLBACK, self.fallback.as_bytes());
+        }
+        host.set_filter_state(state::STREAM, self.stream.to_string().as_bytes());
+        host.set_filter_state(state::TIMING_ROUTER, self.router_us.to_string().as_bytes());
+        let classified = millis(self.router_us.saturating_add(self.sidecar_us));
+        host.set_filter_state(state::TIMING_CLASSIFICATION, classified.as_bytes());
+        if self.sidecar_us > 0 {
+            host.set_filter_state(
+                state::TIMING_SIDECAR,
+                self.sidecar_us.to_string().as_bytes(),
+            );
+        }
+    }
+
+    /// What was published for the meter.
+    pub(crate) fn published(host: &mut impl Host) -> Self {
+        let packed = host.filter_state(state::ROUTE);
+        packed
+            .as_deref()
+            .and_then(|packed| Self::unpack(std::str::from_utf8(packed).ok()?))
+            .unwrap_or_default()
+    }
+
+    fn pack(&self) -> String {
+        let Self {
+            model,
+            decision,
+            category,
+            fallback,
+            prompt_bytes,
+            router_us,
+            sidecar_us,
+            ..
+        } = self;
+        let (reasoning, system_prompt) = (on_off(self.reasoning), on_off(self.system_prompt));
+        let (stream, usage) = (on_off(self.stream), on_off(self.usage_requested));
+        let cache = self.cache.name();
+        format!(
+            "{model}\n{decision}\n{category}\n{reasoning}\n{cache}\n{system_prompt}\n{fallback}\n{stream}\n{usage}\n{prompt_bytes}\n{router_us}\n{sidecar_us}\n"
+        )
+    }
+
+    fn unpack(packed: &str) -> Option<Self> {
+        let mut fields = packed.split_terminator('\n');
+        let mut next = || fields.next();
+        Some(Self {
+            model: next()?.into(),
+            decision: next()?.into(),
+            category: next()?.into(),
+            reasoning: next()? == "on",
+            cache: match next()? {
+                "hit" => Cache::Hit,
+                "miss" => Cache::Miss,
+                _ => Cache::Skip,
+            },
+            system_prompt: next()? == "on",
+            fallback: next()?.into(),
+            stream: next()? == "on",
+            usage_requested: next()? == "on",
+            prompt_bytes: next()?.parse().ok()?,
+            router_us: next()?.parse().ok()?,
+            sidecar_us: next()?.parse().ok()?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::memory::MemoryHost;
+
+    #[test]
+    fn the_meter_reads_what_the_router_wrote() {
+        let record = Record {
+            model: "Qwen/Qwen3-8B".into(),
+            decision: "math".into(),
+            category: "computer science".into(),
+            reasoning: true,
+            cache: Cache::Miss,
+            system_prompt: false,
+            fallback: String::new(),
+            stream: true,
+            usage_requested: true,
+            prompt_bytes: 7,
+            router_us: 80,
+            sidecar_us: 0,
+        };
+        let mut host = MemoryHost::default();
+        record.publish(&mut host, true);
+        assert_eq!(Record::published(&mut host), record);
+        assert_eq!(host.state["turnpike.cache"], "miss");
+        assert!(!host.state.contains_key("turnpike.fallback"));
+    }
+
+    #[test]
+    fn what_nobody_wrote_or_somebody_broke_is_unknown() {
+        let mut host = MemoryHost::default();
+        assert_eq!(Record::published(&mut host), Record::default());
+        host.state.insert(state::ROUTE.into(), "a\nb\n".into());
+        assert_eq!(Record::published(&mut host), Record::default());
+    }
+}
