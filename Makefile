@@ -79,6 +79,7 @@ docs: build ## Write the reference pages that are generated from the code
 
 .PHONY: bench
 bench: build ## Run the benchmarks against their baselines, print limits and set-up
+	scripts/wasm.sh empty
 	$(WITH_ENV) cargo bench --locked --package benches
 
 .PHONY: clean

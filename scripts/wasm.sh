@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Builds both filters into dist/ with the compiler that toolchain.sh chose, prints their sizes and holds them to limits.
+# `wasm.sh empty` builds instead the filter that does nothing, the benchmarks' baseline.
 set -euo pipefail
 # shellcheck source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -55,6 +56,10 @@ build() {
 
 cd "$ROOT"
 if [[ "$toolchain" == debian ]]; then use_debian; fi
+if [[ "${1:-}" == empty ]]; then
+    build turnpike-empty "" "$METER_LIMIT"
+    exit
+fi
 build turnpike-meter "" "$METER_LIMIT"
 # The small models' kernels need SIMD; the meter stays loadable in hosts without it.
 build turnpike-router "-C target-feature=+simd128" "$ROUTER_LIMIT"

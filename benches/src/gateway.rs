@@ -4,7 +4,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
+use serde_json::{Value, json};
 use turnpike::render::Filters;
 use turnpike_core::Config;
 use wasm_tests::harness::process::Process;
@@ -24,7 +25,7 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Starts one with `concurrency` workers and waits until it is ready.
+    /// Starts one with `concurrency` workers and waits until it is ready; `first_filters` stand before Turnpike's.
     ///
     /// # Errors
     /// When something is missing or it does not get ready.
@@ -32,6 +33,7 @@ impl Gateway {
         name: &'static str,
         config: &Config,
         filters: Filters,
+        first_filters: &[Value],
         concurrency: u32,
     ) -> Result<Self> {
         let folder = std::env::temp_dir().join(format!(
@@ -41,6 +43,7 @@ impl Gateway {
         fs::create_dir_all(&folder)?;
         let ports = Ports::free()?;
         let mut plan = Plan::write(Paths::find()?, config.clone(), &folder, ports, filters)?;
+        plan.put_first(first_filters)?;
         plan.concurrency = concurrency;
         let started = Instant::now();
         let envoy = Process::start("Envoy", plan.envoy(), &plan.log("envoy"))?;
@@ -53,6 +56,18 @@ impl Gateway {
             envoy,
             folder,
         })
+    }
+
+    /// Forgets the access log so far: a long run would fill the disk.
+    ///
+    /// # Errors
+    /// When it cannot be cut.
+    pub fn clear_access_log(&self) -> Result<()> {
+        let log = fs::File::options()
+            .write(true)
+            .open(self.folder.join("access.log"))?;
+        // Envoy appends, so it goes on at the new end.
+        Ok(log.set_len(0)?)
     }
 
     /// Resident memory in KiB.
@@ -88,6 +103,37 @@ impl Gateway {
         // USER_HZ is 100 on every Linux.
         Ok(Duration::from_millis(total * 10))
     }
+}
+
+/// The filter that does nothing, set up as `turnpike render` sets up the others.
+///
+/// # Errors
+/// When it is not built.
+pub fn empty_filter() -> Result<Value> {
+    let module = Paths::find()?.wasm.join("turnpike_empty.wasm");
+    if !module.exists() {
+        bail!(
+            "{} is missing; run: scripts/wasm.sh empty",
+            module.display()
+        );
+    }
+    Ok(json!({
+        "name": "turnpike.empty",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
+            "config": {
+                "name": "turnpike_empty",
+                "root_id": "turnpike_empty",
+                "failure_policy": "FAIL_RELOAD",
+                "allow_on_headers_stop_iteration": true,
+                "vm_config": {
+                    "vm_id": "turnpike_empty",
+                    "runtime": "envoy.wasm.runtime.v8",
+                    "code": {"local": {"filename": module}},
+                },
+            },
+        },
+    }))
 }
 
 impl Drop for Gateway {

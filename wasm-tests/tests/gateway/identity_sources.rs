@@ -48,6 +48,8 @@ async fn names_that_others_reject_or_merge_are_users_exactly() {
         ("a.b;.;c=.=d", "a.b;%2E;c=%2E=d"),
         ("alice@example.com", "alice@example.com"),
         ("alice_example.com", "alice_example.com"),
+        // Not the label of those above the cap.
+        ("other", " other"),
     ];
     for (tokens, (user, label)) in users.into_iter().enumerate() {
         let usage = format!("{},1", tokens + 1);
@@ -63,8 +65,14 @@ async fn names_that_others_reject_or_merge_are_users_exactly() {
     }
     let call = gateway
         .ask("qwen3-8b", "Hello")
-        .header("x-auth-request-user", &long);
+        .header("x-auth-request-user", &long)
+        .order("usage", "99,1");
     assert_eq!(logged(&gateway, call).await.text("user"), long);
+    // 110 bytes, and the start of its SHA-256.
+    let cut = format!("{}%~9835fa6bf4e20a9b", "a".repeat(110));
+    let metric = gateway.stack.metric("semantic_router_tokens_total");
+    let metric = metric.label("user", &cut).label("type", "prompt");
+    metric.value(99).await.unwrap();
 }
 
 #[tokio::test]

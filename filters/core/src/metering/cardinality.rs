@@ -11,10 +11,13 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 
 use crate::host::Host;
-use crate::metrics::{Label, Metric, escape_label};
+use crate::metrics::{Label, MAX_LABEL_BYTES, Metric, escape_label};
 
 /// Label value of everything above the cap.
 pub const OTHER: &str = "other";
+
+/// Label value of who is called `other`. Names are trimmed, so nobody is called so.
+const NAMED_OTHER: &str = " other";
 
 /// Other workers that may be ahead of us in one attempt to admit a value, before it is counted as [`OTHER`] for this time.
 const MAX_ATTEMPTS: usize = 16;
@@ -34,7 +37,7 @@ impl Admission {
     /// At most `cap` values of `label`, `pinned` ones first.
     #[must_use]
     pub(super) fn new(label: Label, cap: u32, pinned: &[&str]) -> Self {
-        let known: BTreeSet<String> = pinned.iter().map(|p| (*p).to_owned()).collect();
+        let known: BTreeSet<String> = pinned.iter().map(|p| own_label(p).to_owned()).collect();
         let cap = usize::try_from(cap).unwrap_or(usize::MAX);
         Self {
             label,
@@ -53,15 +56,21 @@ impl Admission {
         }
     }
 
-    /// `value`, or [`OTHER`] when it is not admitted.
+    /// The label of `value`: itself, or [`OTHER`] when it is not admitted.
     pub(super) fn admit<'v>(&self, value: &'v str, host: &mut impl Host) -> &'v str {
         let Ok(mut known) = self.known.try_borrow_mut() else {
             return OTHER;
         };
+        let value = own_label(value);
         if known.contains(value) {
             return value;
         }
-        if !self.full.get() && self.enter(value, &mut known, host) {
+        let admitted = if self.full.get() {
+            is_known_cut(value, &known)
+        } else {
+            self.enter(value, &mut known, host)
+        };
+        if admitted {
             return value;
         }
         host.count(Metric::LabelOverflow, &[self.label.name()], 1);
@@ -98,8 +107,17 @@ impl Admission {
     }
 }
 
-/// The value behind an escaped one. A value that was cut for its length stays cut and is not found again; it then counts as
-/// [`OTHER`] on workers that have not seen it, which keeps the cap.
+/// The label that `value` has when it has one of its own.
+fn own_label(value: &str) -> &str {
+    if value == OTHER { NAMED_OTHER } else { value }
+}
+
+/// Whether `value` is too long for a label and was read from the list as it is cut.
+fn is_known_cut(value: &str, known: &BTreeSet<String>) -> bool {
+    value.len() > MAX_LABEL_BYTES && known.contains(&unescape(&escape_label(value)))
+}
+
+/// The value behind an escaped one. A value that was cut for its length stays cut.
 fn unescape(escaped: &str) -> String {
     let mut bytes = Vec::with_capacity(escaped.len());
     let mut rest = escaped.as_bytes();
@@ -153,6 +171,29 @@ mod tests {
         assert_eq!(one.admit("c", &mut host), "other");
         assert_eq!(two.admit("a", &mut host), "a");
         assert_eq!(one.admit("b", &mut host), "b");
+    }
+
+    #[test]
+    fn who_is_called_other_is_not_counted_with_the_rest() {
+        let mut host = MemoryHost::default();
+        let admission = worker(&mut host, 2, &["vip"]);
+        assert_eq!(admission.admit("other", &mut host), " other");
+        assert_eq!(admission.admit("a", &mut host), "other");
+        assert_eq!(admission.admit("other", &mut host), " other");
+        let pinned = worker(&mut host, 1, &["other"]);
+        assert_eq!(pinned.admit("other", &mut host), " other");
+        assert_eq!(host.counter(Metric::LabelOverflow, &["user"]), 1);
+    }
+
+    #[test]
+    fn an_admitted_long_name_has_its_label_on_every_worker() {
+        let mut host = MemoryHost::default();
+        let (one, two) = (worker(&mut host, 1, &[]), worker(&mut host, 1, &[]));
+        let long = "a".repeat(300);
+        assert_eq!(one.admit(&long, &mut host), long);
+        assert_eq!(two.admit("b", &mut host), "other");
+        assert_eq!(two.admit(&long, &mut host), long);
+        assert_eq!(two.admit(&format!("{long}b"), &mut host), "other");
     }
 
     #[test]

@@ -4,8 +4,11 @@ use std::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
 
-/// Longest label value in bytes; a longer one is cut and ends in `~` and the start of its SHA-256.
+/// Longest label value in bytes; a longer one is cut and ends in `%~` and the start of its SHA-256.
 pub const MAX_LABEL_BYTES: usize = 128;
+
+/// `%~` and 16 hex digits.
+const MARK_BYTES: usize = 18;
 
 /// A label value as it stands in a stat name: [`escape_label_into`] in a new string.
 #[must_use]
@@ -19,18 +22,19 @@ pub fn escape_label(value: &str) -> String {
 ///
 /// Percent-encoded are only: `%`, control characters, and a `.` that follows `;` or `=` (separators of the encoding) or stands beside
 /// one of the words that Istio's default tag regexes look for. Everything else, `@`, spaces and any script, stays as it is.
-/// A value of more than [`MAX_LABEL_BYTES`] is cut at a character and marked with `~` and 16 hex digits of its SHA-256.
+/// A value of more than [`MAX_LABEL_BYTES`] is cut at a character and marked with `%~`, which no other value can hold, and 16 hex
+/// digits of its SHA-256.
 pub fn escape_label_into(value: &str, out: &mut String) {
     if value.len() <= MAX_LABEL_BYTES {
         escape_part(value, out);
         return;
     }
-    let mut end = MAX_LABEL_BYTES.saturating_sub(17);
+    let mut end = MAX_LABEL_BYTES.saturating_sub(MARK_BYTES);
     while end > 0 && !value.is_char_boundary(end) {
         end = end.saturating_sub(1);
     }
     escape_part(value.get(..end).unwrap_or_default(), out);
-    out.push('~');
+    out.push_str("%~");
     for byte in Sha256::digest(value.as_bytes()).iter().take(8) {
         let _ = write!(out, "{byte:02x}");
     }

@@ -69,6 +69,15 @@ fn long_values_stay_distinct() {
     assert_eq!(escape_label(&a).len(), MAX_LABEL_BYTES);
 }
 
+#[test]
+fn nobody_can_name_themselves_as_a_long_name_is_cut() {
+    let long = "a".repeat(200);
+    let cut = escape_label(&long);
+    assert_ne!(escape_label(&cut), cut);
+    let guessed = cut.replace('%', "");
+    assert_ne!(escape_label(&guessed), cut);
+}
+
 proptest! {
     #[test]
     fn any_value_survives_the_cut(user in "(;|=|\\.|%|cache\\.|user=\\.=|;\\.;|[a-zA-Zа-я\\x00-\\x1f]){0,20}", tier in ".{0,20}") {
