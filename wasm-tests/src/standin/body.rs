@@ -78,14 +78,11 @@ pub(super) struct Bill {
 }
 
 impl Bill {
-    /// Usage of an answer that ended so.
-    fn due(&self, end: End) -> Usage {
+    /// Usage that an answer with this end told the client; `None`: it did not say.
+    fn due(&self, end: End) -> Option<Usage> {
         match end {
-            End::Complete => self.usage,
-            End::Aborted { written } => {
-                let last = written.checked_sub(1).and_then(|at| self.so_far.get(at));
-                last.copied().unwrap_or_default()
-            }
+            End::Complete => Some(self.usage),
+            End::Aborted { written } => self.so_far.get(written.checked_sub(1)?).copied(),
         }
     }
 }
@@ -109,9 +106,10 @@ pub(super) fn write(answer: Answer, script: Script, ticket: Ticket) -> Pieces {
             None => answer.pieces,
         };
         if let Some(end) = send_all(pieces, &script, &ticket, &sender).await {
-            if let Some(bill) = bill {
-                let records = ticket.records();
-                records.serve(&bill.model, &bill.user, bill.due(end));
+            if let Some(bill) = bill
+                && let Some(usage) = bill.due(end)
+            {
+                ticket.records().serve(&bill.model, &bill.user, usage);
             }
             ticket.settle(match end {
                 End::Complete => Outcome::Complete,
