@@ -5,15 +5,6 @@ use std::fmt;
 use crate::metrics::Metric;
 use crate::sidecar::StoreRequest;
 
-/// A header; names are lower-case.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Header {
-    /// Name.
-    pub name: String,
-    /// Value, any bytes.
-    pub value: Vec<u8>,
-}
-
 /// A host call that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HostError;
@@ -52,7 +43,7 @@ pub struct LocalReply {
 /// [`Metric::HostErrors`]. Calls whose failure must change what happens return a `Result`.
 pub trait Host {
     /// All request headers, pseudo headers and repeated ones included.
-    fn request_headers(&mut self) -> Vec<Header>;
+    fn request_headers(&mut self) -> Headers;
     /// Sets a request header.
     ///
     /// # Errors
@@ -62,7 +53,7 @@ pub trait Host {
     ///
     /// # Errors
     /// The request must then not go upstream as if it were gone.
-    fn remove_request_header(&mut self, name: &str) -> Result<(), HostError>;
+    fn remove_request_header(&mut self, name: &[u8]) -> Result<(), HostError>;
     /// The whole held request body.
     fn request_body(&mut self) -> Vec<u8>;
     /// Replaces the whole held request body.
@@ -73,14 +64,14 @@ pub trait Host {
     /// Lets a held request go.
     fn resume_request(&mut self);
     /// All response headers.
-    fn response_headers(&mut self) -> Vec<Header>;
+    fn response_headers(&mut self) -> Headers;
     /// Sets a response header.
     fn set_response_header(&mut self, name: &str, value: &[u8]);
     /// Removes a response header, all its values.
     ///
     /// # Errors
     /// The response must then not pass as if it were gone.
-    fn remove_response_header(&mut self, name: &str) -> Result<(), HostError>;
+    fn remove_response_header(&mut self, name: &[u8]) -> Result<(), HostError>;
     /// The chunk of the response body that is passing.
     fn response_chunk(&mut self, size: usize) -> Vec<u8>;
     /// Sends other bytes instead of the passing chunk of `size` bytes.
@@ -120,27 +111,11 @@ pub trait Host {
     fn now_us(&mut self) -> u64;
 }
 
-/// The one value of a header among `headers`.
-///
-/// # Errors
-/// `Err(())` when it is repeated.
-pub fn unique_header<'h>(headers: &'h [Header], name: &str) -> Result<Option<&'h [u8]>, Repeated> {
-    let mut values = headers.iter().filter(|h| h.name == name);
-    let first = values.next();
-    if values.next().is_some() {
-        Err(Repeated)
-    } else {
-        Ok(first.map(|h| h.value.as_slice()))
-    }
-}
-
-/// A header that must be unique is repeated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Repeated;
-
 mod action;
+mod headers;
 
-pub(crate) use action::{content_length, endpoint, refuse, replace_body};
+pub(crate) use action::{content_length, endpoint, hyphenated, refuse, replace_body};
+pub use headers::{Header, Headers, Iter, Repeated};
 
 #[cfg(test)]
 pub(crate) mod memory;

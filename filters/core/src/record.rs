@@ -6,6 +6,8 @@
 //! # Format
 //! Fields in the order of [`Record`]'s, as text, each ended by a line feed. Names hold no control characters (validation).
 
+use std::borrow::Cow;
+
 use crate::host::Host;
 use crate::metering::millis;
 use crate::state;
@@ -34,14 +36,14 @@ impl Cache {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Record {
     /// Model that serves; [`state::UNKNOWN`] while none was chosen.
-    pub(crate) model: String,
-    pub(crate) decision: String,
-    pub(crate) category: String,
+    pub(crate) model: Cow<'static, str>,
+    pub(crate) decision: Cow<'static, str>,
+    pub(crate) category: Cow<'static, str>,
     pub(crate) reasoning: bool,
     pub(crate) cache: Cache,
     pub(crate) system_prompt: bool,
     /// Why a step fell back; empty when none did.
-    pub(crate) fallback: String,
+    pub(crate) fallback: Cow<'static, str>,
     /// Whether the client asked for a stream.
     pub(crate) stream: bool,
     /// Whether Turnpike asked for a usage chunk that the client did not ask for.
@@ -63,7 +65,7 @@ impl Default for Record {
             reasoning: false,
             cache: Cache::Skip,
             system_prompt: false,
-            fallback: String::new(),
+            fallback: "".into(),
             stream: false,
             usage_requested: false,
             prompt_bytes: 0,
@@ -71,6 +73,10 @@ impl Default for Record {
             sidecar_us: 0,
         }
     }
+}
+
+fn text(field: &str) -> Cow<'static, str> {
+    Cow::Owned(field.to_owned())
 }
 
 fn on_off(on: bool) -> &'static str {
@@ -105,7 +111,7 @@ impl Record {
         if !self.fallback.is_empty() {
             host.set_filter_state(state::FALLBACK, self.fallback.as_bytes());
         }
-        host.set_filter_state(state::STREAM, self.stream.to_string().as_bytes());
+        host.set_filter_state(state::STREAM, state::flag(self.stream));
         host.set_filter_state(state::TIMING_ROUTER, self.router_us.to_string().as_bytes());
         let classified = millis(self.router_us.saturating_add(self.sidecar_us));
         host.set_filter_state(state::TIMING_CLASSIFICATION, classified.as_bytes());
@@ -149,9 +155,9 @@ impl Record {
         let mut fields = packed.split_terminator('\n');
         let mut next = || fields.next();
         Some(Self {
-            model: next()?.into(),
-            decision: next()?.into(),
-            category: next()?.into(),
+            model: text(next()?),
+            decision: text(next()?),
+            category: text(next()?),
             reasoning: next()? == "on",
             cache: match next()? {
                 "hit" => Cache::Hit,
@@ -159,7 +165,7 @@ impl Record {
                 _ => Cache::Skip,
             },
             system_prompt: next()? == "on",
-            fallback: next()?.into(),
+            fallback: text(next()?),
             stream: next()? == "on",
             usage_requested: next()? == "on",
             prompt_bytes: next()?.parse().ok()?,
@@ -183,7 +189,7 @@ mod tests {
             reasoning: true,
             cache: Cache::Miss,
             system_prompt: false,
-            fallback: String::new(),
+            fallback: "".into(),
             stream: true,
             usage_requested: true,
             prompt_bytes: 7,

@@ -50,6 +50,12 @@ pub const TIMING_ROUTER: &str = "turnpike.timing.router_us";
 /// Microseconds that the router waited for the sidecar (router → log).
 pub const TIMING_SIDECAR: &str = "turnpike.timing.sidecar_us";
 
+/// `true` or `false`.
+#[must_use]
+pub fn flag(is: bool) -> &'static [u8] {
+    if is { b"true" } else { b"false" }
+}
+
 /// Value of a label or header where there is nothing to name.
 pub const NONE: &str = "none";
 /// Value of the model label of requests that reached no model.

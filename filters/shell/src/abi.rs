@@ -3,9 +3,6 @@
 //! `proxy_wasm::hostcalls` panics on every status that it does not expect, `set_property` and the header setters on every
 //! status but "ok", and a panic ends all streams of the worker. Here each call gives a `Result`, and what the host returns
 //! is checked before it is read. Only `dispatch_http_call` stays with the SDK, which must know the call's token.
-//!
-//! Format of header maps: proxy-wasm spec, ABI 0.2.1, "Serialization": count, then the lengths of each name and value, then
-//! each name and value followed by a zero byte; numbers are 32-bit little-endian.
 
 #![expect(
     unsafe_code,
@@ -14,7 +11,7 @@
 
 use std::ptr::null_mut;
 
-use turnpike_core::host::Header;
+use turnpike_core::host::Headers;
 
 /// Status that a host call returned, other than "ok".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,10 +155,10 @@ pub(crate) fn time_ns() -> Result<u64, Refused> {
 }
 
 /// All headers of a map.
-pub(crate) fn headers(map: Map) -> Result<Vec<Header>, Refused> {
+pub(crate) fn headers(map: Map) -> Result<Headers, Refused> {
     // SAFETY: both pointers live through the call.
     let bytes = bytes(|data, size| unsafe { proxy_get_header_map_pairs(map as u32, data, size) })?;
-    read_map(&bytes).ok_or(Refused::UNREADABLE)
+    Headers::parse(bytes).ok_or(Refused::UNREADABLE)
 }
 
 /// The first value of a header.
@@ -187,7 +184,7 @@ pub(crate) fn set_header(map: Map, name: &str, value: &[u8]) -> Result<(), Refus
 }
 
 /// Removes a header, all its values.
-pub(crate) fn remove_header(map: Map, name: &str) -> Result<(), Refused> {
+pub(crate) fn remove_header(map: Map, name: &[u8]) -> Result<(), Refused> {
     // SAFETY: `name` lives through the call.
     ok(unsafe { proxy_remove_header_map_value(map as u32, name.as_ptr(), name.len()) })
 }
@@ -226,10 +223,11 @@ pub(crate) fn set_property(name: &str, value: &[u8]) -> Result<(), Refused> {
 pub(crate) fn send_local_response(
     status: u16,
     details: &str,
-    headers: &[(&str, &str)],
+    headers: &[(&str, &[u8])],
     body: &[u8],
 ) -> Result<(), Refused> {
-    let headers = write_map(headers).ok_or(Refused::UNREADABLE)?;
+    let headers = Headers::of(headers).ok_or(Refused::UNREADABLE)?;
+    let headers = headers.as_bytes();
     // SAFETY: all slices live through the call.
     ok(unsafe {
         proxy_send_local_response(
@@ -307,84 +305,4 @@ pub(crate) fn set_shared(key: &str, value: &[u8], version: u32) -> Result<(), Re
 pub(crate) fn set_tick_period(period_ms: u32) -> Result<(), Refused> {
     // SAFETY: no pointers.
     ok(unsafe { proxy_set_tick_period_milliseconds(period_ms) })
-}
-
-fn read_map(bytes: &[u8]) -> Option<Vec<Header>> {
-    let (count, mut sizes) = number(bytes)?;
-    let lengths = count.checked_mul(8)?;
-    let (table, mut texts) = sizes.split_at_checked(lengths)?;
-    sizes = table;
-    let mut headers = Vec::with_capacity(count);
-    while !sizes.is_empty() {
-        let (name_size, rest) = number(sizes)?;
-        let (value_size, rest) = number(rest)?;
-        sizes = rest;
-        let (name, rest) = text(texts, name_size)?;
-        let (value, rest) = text(rest, value_size)?;
-        texts = rest;
-        headers.push(Header {
-            name: String::from_utf8_lossy(name).into_owned(),
-            value: value.to_vec(),
-        });
-    }
-    Some(headers)
-}
-
-fn number(bytes: &[u8]) -> Option<(usize, &[u8])> {
-    let (number, rest) = bytes.split_first_chunk::<4>()?;
-    Some((usize::try_from(u32::from_le_bytes(*number)).ok()?, rest))
-}
-
-fn text(bytes: &[u8], size: usize) -> Option<(&[u8], &[u8])> {
-    let (text, rest) = bytes.split_at_checked(size)?;
-    Some((text, rest.split_first()?.1))
-}
-
-fn write_map(pairs: &[(&str, &str)]) -> Option<Vec<u8>> {
-    let mut bytes = u32::try_from(pairs.len()).ok()?.to_le_bytes().to_vec();
-    for (name, value) in pairs {
-        bytes.extend(u32::try_from(name.len()).ok()?.to_le_bytes());
-        bytes.extend(u32::try_from(value.len()).ok()?.to_le_bytes());
-    }
-    for (name, value) in pairs {
-        for text in [name, value] {
-            bytes.extend_from_slice(text.as_bytes());
-            bytes.push(0);
-        }
-    }
-    Some(bytes)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn maps_are_read_as_they_are_written() {
-        let pairs = [(":path", "/v1"), ("x-empty", ""), ("x-user", "алиса")];
-        let headers = read_map(&write_map(&pairs).unwrap()).unwrap();
-        let read: Vec<(&str, &[u8])> = headers
-            .iter()
-            .map(|h| (h.name.as_str(), h.value.as_slice()))
-            .collect();
-        assert_eq!(read, pairs.map(|(n, v)| (n, v.as_bytes())));
-        assert_eq!(read_map(&write_map(&[]).unwrap()), Some(Vec::new()));
-    }
-
-    #[test]
-    fn values_of_any_bytes_are_read() {
-        let mut bytes = write_map(&[("x", "ab")]).unwrap();
-        let at = bytes.len() - 3;
-        bytes[at] = 0xff;
-        assert_eq!(read_map(&bytes).unwrap()[0].value, b"\xffb");
-    }
-
-    #[test]
-    fn cut_maps_are_refused() {
-        let bytes = write_map(&[("name", "value"), ("a", "b")]).unwrap();
-        for end in 0..bytes.len() {
-            assert_eq!(read_map(&bytes[..end]), None, "{end}");
-        }
-        assert_eq!(read_map(&[0xff; 16]), None);
-    }
 }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use proxy_wasm::hostcalls;
-use turnpike_core::host::{Header, Host, HostError, LocalReply};
+use turnpike_core::host::{Headers, Host, HostError, LocalReply};
 use turnpike_core::metrics::Metric;
 use turnpike_core::sidecar::StoreRequest;
 
@@ -49,7 +49,7 @@ impl WasmHost {
         self.got(call, result).ok_or(HostError)
     }
 
-    fn headers(&self, map: Map) -> Vec<Header> {
+    fn headers(&self, map: Map) -> Headers {
         self.got("get_headers", abi::headers(map))
             .unwrap_or_default()
     }
@@ -61,7 +61,7 @@ impl WasmHost {
 }
 
 impl Host for WasmHost {
-    fn request_headers(&mut self) -> Vec<Header> {
+    fn request_headers(&mut self) -> Headers {
         self.headers(Map::Request)
     }
 
@@ -69,7 +69,7 @@ impl Host for WasmHost {
         self.done("set_header", abi::set_header(Map::Request, name, value))
     }
 
-    fn remove_request_header(&mut self, name: &str) -> Result<(), HostError> {
+    fn remove_request_header(&mut self, name: &[u8]) -> Result<(), HostError> {
         self.done("remove_header", abi::remove_header(Map::Request, name))
     }
 
@@ -89,7 +89,7 @@ impl Host for WasmHost {
         let _ = self.done("resume", abi::continue_request());
     }
 
-    fn response_headers(&mut self) -> Vec<Header> {
+    fn response_headers(&mut self) -> Headers {
         self.headers(Map::Response)
     }
 
@@ -97,7 +97,7 @@ impl Host for WasmHost {
         let _ = self.done("set_header", abi::set_header(Map::Response, name, value));
     }
 
-    fn remove_response_header(&mut self, name: &str) -> Result<(), HostError> {
+    fn remove_response_header(&mut self, name: &[u8]) -> Result<(), HostError> {
         self.done("remove_header", abi::remove_header(Map::Response, name))
     }
 
@@ -148,12 +148,12 @@ impl Host for WasmHost {
     }
 
     fn reply(&mut self, reply: LocalReply) {
-        let mut headers = vec![("content-type", "application/json")];
+        let mut headers = vec![("content-type", b"application/json".as_slice())];
         headers.extend(
             reply
                 .headers
                 .iter()
-                .map(|(name, value)| (*name, value.as_str())),
+                .map(|(name, value)| (*name, value.as_bytes())),
         );
         let sent = abi::send_local_response(reply.status, "turnpike", &headers, &reply.body);
         let _ = self.done("send_response", sent);

@@ -1,23 +1,28 @@
 //! What both filters do to a stream.
 
-use super::{Flow, Header, Host, HostError, LocalReply};
+use std::borrow::Cow;
+
+use super::{Flow, Headers, Host, HostError, LocalReply};
 use crate::metrics::Metric;
 use crate::reply::Fault;
 use crate::request::Endpoint;
 use crate::state;
 
 /// The LLM API that a request with these headers is for.
-pub(crate) fn endpoint(headers: &[Header]) -> Option<Endpoint> {
-    let value = |name: &str| {
-        headers
-            .iter()
-            .find(|h| h.name == name)
-            .map(|h| h.value.as_slice())
-    };
-    if value(":method")? != b"POST" {
+pub(crate) fn endpoint(headers: &Headers) -> Option<Endpoint> {
+    if headers.get(":method")? != b"POST" {
         return None;
     }
-    Endpoint::of_path(std::str::from_utf8(value(":path")?).ok()?)
+    Endpoint::of_path(std::str::from_utf8(headers.get(":path")?).ok()?)
+}
+
+/// The name of a header with hyphens for underscores: some servers make no difference.
+pub(crate) fn hyphenated(name: &[u8]) -> Cow<'_, [u8]> {
+    if !name.contains(&b'_') {
+        return Cow::Borrowed(name);
+    }
+    let hyphen = |&byte: &u8| if byte == b'_' { b'-' } else { byte };
+    Cow::Owned(name.iter().map(hyphen).collect())
 }
 
 /// Replaces the held body and its length.
@@ -39,7 +44,7 @@ pub(crate) fn refuse(host: &mut impl Host, fault: &Fault) -> Flow {
 }
 
 /// The length that a request or response announces, if it is a number.
-pub(crate) fn content_length(headers: &[Header]) -> Option<usize> {
-    let header = headers.iter().find(|h| h.name == "content-length")?;
-    std::str::from_utf8(&header.value).ok()?.trim().parse().ok()
+pub(crate) fn content_length(headers: &Headers) -> Option<usize> {
+    let value = std::str::from_utf8(headers.get("content-length")?).ok()?;
+    value.trim().parse().ok()
 }

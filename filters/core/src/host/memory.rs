@@ -4,11 +4,18 @@ use std::collections::BTreeMap;
 
 use super::*;
 
+/// A header that a test sets or looks at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) name: String,
+    pub(crate) value: Vec<u8>,
+}
+
 #[derive(Debug, Default)]
 pub(crate) struct MemoryHost {
-    pub(crate) request_headers: Vec<Header>,
+    pub(crate) request_headers: Vec<Entry>,
     pub(crate) request_body: Vec<u8>,
-    pub(crate) response_headers: Vec<Header>,
+    pub(crate) response_headers: Vec<Entry>,
     pub(crate) chunk: Vec<u8>,
     pub(crate) state: BTreeMap<String, String>,
     /// By their path, joined by `/`.
@@ -29,8 +36,8 @@ pub(crate) struct MemoryHost {
     clock_us: u64,
 }
 
-fn header(name: &str, value: &[u8]) -> Header {
-    Header {
+fn header(name: &str, value: &[u8]) -> Entry {
+    Entry {
         name: name.into(),
         value: value.into(),
     }
@@ -77,29 +84,37 @@ impl MemoryHost {
     }
 }
 
-fn find(headers: &[Header], name: &str) -> Option<String> {
+fn find(headers: &[Entry], name: &str) -> Option<String> {
     let found = headers.iter().find(|h| h.name == name)?;
     Some(String::from_utf8_lossy(&found.value).into_owned())
 }
 
-fn set(headers: &mut Vec<Header>, name: &str, value: &[u8]) {
+fn set(headers: &mut Vec<Entry>, name: &str, value: &[u8]) {
     headers.retain(|h| h.name != name);
     headers.push(header(name, value));
 }
 
+pub(crate) fn serialize(headers: &[Entry]) -> Headers {
+    let pairs: Vec<(&str, &[u8])> = headers
+        .iter()
+        .map(|h| (h.name.as_str(), h.value.as_slice()))
+        .collect();
+    Headers::of(&pairs).unwrap()
+}
+
 impl Host for MemoryHost {
-    fn request_headers(&mut self) -> Vec<Header> {
+    fn request_headers(&mut self) -> Headers {
         self.host_calls += 1;
-        self.request_headers.clone()
+        serialize(&self.request_headers)
     }
     fn set_request_header(&mut self, name: &str, value: &[u8]) -> Result<(), HostError> {
         self.host_calls += 1;
         set(&mut self.request_headers, name, value);
         Ok(())
     }
-    fn remove_request_header(&mut self, name: &str) -> Result<(), HostError> {
+    fn remove_request_header(&mut self, name: &[u8]) -> Result<(), HostError> {
         self.host_calls += 1;
-        self.request_headers.retain(|h| h.name != name);
+        self.request_headers.retain(|h| h.name.as_bytes() != name);
         Ok(())
     }
     fn request_body(&mut self) -> Vec<u8> {
@@ -117,17 +132,17 @@ impl Host for MemoryHost {
     fn resume_request(&mut self) {
         self.resumed = true;
     }
-    fn response_headers(&mut self) -> Vec<Header> {
+    fn response_headers(&mut self) -> Headers {
         self.host_calls += 1;
-        self.response_headers.clone()
+        serialize(&self.response_headers)
     }
     fn set_response_header(&mut self, name: &str, value: &[u8]) {
         self.host_calls += 1;
         set(&mut self.response_headers, name, value);
     }
-    fn remove_response_header(&mut self, name: &str) -> Result<(), HostError> {
+    fn remove_response_header(&mut self, name: &[u8]) -> Result<(), HostError> {
         self.host_calls += 1;
-        self.response_headers.retain(|h| h.name != name);
+        self.response_headers.retain(|h| h.name.as_bytes() != name);
         Ok(())
     }
     fn response_chunk(&mut self, _size: usize) -> Vec<u8> {

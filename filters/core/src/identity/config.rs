@@ -14,6 +14,9 @@ pub struct MaasIntegrationConfig {
     pub metrics: MaasMetricsConfig,
     /// What responses say.
     pub headers: MaasHeadersConfig,
+    /// Whether other filters of the chain publish what their guards found (filter state `wasm.turnpike.pii_types`,
+    /// `wasm.turnpike.jailbreak`); looking for it costs every request a few microseconds.
+    pub external_guards: bool,
 }
 
 /// `maas_integration.authentication`.

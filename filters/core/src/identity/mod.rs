@@ -18,7 +18,7 @@ pub use config::{
 
 use std::fmt::Write as _;
 
-use crate::host::{Header, Host, unique_header};
+use crate::host::{Headers, Host};
 use source::{Source, Sources};
 
 /// Who is calling.
@@ -88,8 +88,8 @@ impl Identifier {
 
     /// Whether a client may not send this header, because nobody vouches for it.
     #[must_use]
-    pub fn strips(&self, header: &str) -> bool {
-        self.trust == Trust::Nobody && self.sources.headers().any(|h| h == header)
+    pub fn strips(&self, header: &[u8]) -> bool {
+        self.trust == Trust::Nobody && self.sources.headers().any(|h| h.as_bytes() == header)
     }
 
     /// The caller behind `headers`.
@@ -98,17 +98,15 @@ impl Identifier {
     /// A repeated identity header, or no user where one is demanded.
     pub fn identify(
         &self,
-        headers: &[Header],
+        headers: &Headers,
         host: &mut impl Host,
     ) -> Result<Identity, IdentityError<'_>> {
         for header in self.sources.headers() {
-            unique_header(headers, header).map_err(|_| IdentityError::Repeated(header))?;
-        }
-        let headers = if self.trust == Trust::Gateway {
             headers
-        } else {
-            &[]
-        };
+                .unique(header)
+                .map_err(|_| IdentityError::Repeated(header))?;
+        }
+        let headers = (self.trust == Trust::Gateway).then_some(headers);
         let user = first(&self.sources.user, headers, host);
         if user.is_none() && self.on_missing == OnMissing::Reject {
             return Err(IdentityError::Missing);
@@ -124,7 +122,7 @@ impl Identifier {
     }
 }
 
-fn first(sources: &[Source], headers: &[Header], host: &mut impl Host) -> Option<String> {
+fn first(sources: &[Source], headers: Option<&Headers>, host: &mut impl Host) -> Option<String> {
     sources.iter().find_map(|source| {
         let value = source.read(headers, host)?;
         let value = value.trim_ascii();

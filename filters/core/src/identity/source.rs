@@ -1,7 +1,9 @@
 //! Where user, tier and groups are looked for.
 
+use std::borrow::Cow;
+
 use super::config::{AuthenticationConfig, Preset, SourceConfig};
-use crate::host::{Header, Host};
+use crate::host::{Headers, Host};
 
 /// One place to look.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,15 +59,16 @@ impl Source {
     }
 
     /// The value there, as it is.
-    pub(super) fn read(&self, headers: &[Header], host: &mut impl Host) -> Option<Vec<u8>> {
+    pub(super) fn read<'h>(
+        &self,
+        headers: Option<&'h Headers>,
+        host: &mut impl Host,
+    ) -> Option<Cow<'h, [u8]>> {
         match self {
-            Self::Header(name) => headers
-                .iter()
-                .find(|h| h.name == *name)
-                .map(|h| h.value.clone()),
+            Self::Header(name) => headers?.get(name).map(Cow::Borrowed),
             Self::Property(path) => {
                 let path: Vec<&str> = path.iter().map(String::as_str).collect();
-                host.property(&path)
+                host.property(&path).map(Cow::Owned)
             }
         }
     }

@@ -73,6 +73,30 @@ impl fmt::Display for JsonError {
 
 impl std::error::Error for JsonError {}
 
+/// Length of the start of `bytes` without quotes, backslashes and control characters.
+///
+/// Eight bytes at a time: a byte of `x` is below `n` where `x - n` borrows into its top bit and `x` had none there. A borrow
+/// from a byte below can mark a byte too many, never one too few, and only above a true mark; so the lowest mark is true.
+/// Source: S. E. Anderson, "Bit Twiddling Hacks", "Determine if a word has a byte less than n".
+fn plain_len(bytes: &[u8]) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const TOPS: u64 = 0x8080_8080_8080_8080;
+    let below = |word: u64, n: u64| word.wrapping_sub(ONES.wrapping_mul(n)) & !word & TOPS;
+    let is = |word: u64, byte: u8| below(word ^ ONES.wrapping_mul(byte.into()), 1);
+    let (words, tail) = bytes.as_chunks::<8>();
+    let mut len = 0_usize;
+    for word in words {
+        let word = u64::from_le_bytes(*word);
+        let marks = below(word, 0x20) | is(word, b'"') | is(word, b'\\');
+        if marks != 0 {
+            return len.saturating_add((marks.trailing_zeros() / 8) as usize);
+        }
+        len = len.saturating_add(8);
+    }
+    let end = |&b: &u8| b == b'"' || b == b'\\' || b < 0x20;
+    len.saturating_add(tail.iter().position(end).unwrap_or(tail.len()))
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     /// A value must follow.
@@ -245,11 +269,12 @@ impl Lexer {
         bytes: &'b [u8],
         sink: &mut impl Sink,
     ) -> Result<&'b [u8], JsonError> {
-        let plain = bytes
-            .iter()
-            .position(|&b| b == b'"' || b == b'\\' || b < 0x20)
-            .unwrap_or(bytes.len());
-        let (part, rest) = bytes.split_at_checked(plain).unwrap_or((bytes, &[]));
+        let (part, rest) = bytes
+            .split_at_checked(plain_len(bytes))
+            .unwrap_or((bytes, &[]));
+        if role == Role::Key && self.held.is_empty() && rest.first() == Some(&b'"') {
+            return Ok(self.whole_key(part, rest, sink));
+        }
         self.string_bytes(role, part, sink);
         self.offset = self.offset.saturating_add(part.len());
         let Some((&byte, rest)) = rest.split_first() else {
@@ -274,6 +299,17 @@ impl Lexer {
         }
         self.offset = self.offset.saturating_add(1);
         Ok(rest)
+    }
+
+    /// The usual key: in one piece and without escapes, so it is told as it stands; `rest` begins with its closing quote.
+    fn whole_key<'b>(&mut self, key: &[u8], rest: &'b [u8], sink: &mut impl Sink) -> &'b [u8] {
+        let end = self.offset.saturating_add(key.len()).saturating_add(1);
+        let told = key.len() <= MAX_KEY_BYTES && !self.held_overflowed;
+        self.clear_held();
+        self.offset = end;
+        self.state = State::Colon;
+        sink.key(if told { key } else { b"" }, end);
+        rest.get(1..).unwrap_or_default()
     }
 
     fn string_bytes(&mut self, role: Role, part: &[u8], sink: &mut impl Sink) {
@@ -472,6 +508,33 @@ impl Lexer {
             b'}' => self.close(Container::Object, sink),
             b']' => self.close(Container::Array, sink),
             _ => Err(self.unexpected()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::plain_len;
+
+    proptest! {
+        #[test]
+        fn plain_text_ends_where_a_byte_by_byte_search_says(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+            let end = bytes.iter().position(|&b| b == b'"' || b == b'\\' || b < 0x20);
+            prop_assert_eq!(plain_len(&bytes), end.unwrap_or(bytes.len()));
+        }
+
+        #[test]
+        fn a_long_plain_text_ends_at_its_first_special_byte(
+            len in 0..40_usize,
+            special in prop::sample::select(vec![b'"', b'\\', 0, 0x1f, b'\n']),
+            after in prop::collection::vec(any::<u8>(), 0..20),
+        ) {
+            let mut bytes = vec![b'!'; len];
+            bytes.push(special);
+            bytes.extend(after);
+            prop_assert_eq!(plain_len(&bytes), len);
         }
     }
 }

@@ -23,7 +23,7 @@ pub(super) enum Mode {
 pub(super) struct Maas {
     pub(super) identifier: Identifier,
     pub(super) export: MaasMetricsConfig,
-    pub(super) tells_security: bool,
+    pub(super) reads_security: bool,
     pub(super) users: Admission,
     pub(super) tiers: Admission,
 }
@@ -124,7 +124,7 @@ impl Settled<'_> {
         if estimated {
             host.set_filter_state(state::ESTIMATED, b"true");
         }
-        let (decision, took) = (self.record.decision.as_str(), self.times.total_us() / 1000);
+        let (decision, took) = (&*self.record.decision, self.times.total_us() / 1000);
         if meter.telemetry.is_slow(decision, took) {
             host.set_filter_state(state::SLOW, b"true");
             host.count(Metric::SlowRequests, &[decision], 1);
@@ -169,7 +169,7 @@ impl Settled<'_> {
     }
 
     fn count_standalone(&self, host: &mut impl Host) {
-        let model = [self.record.model.as_str()];
+        let model = [&*self.record.model];
         let Tokens {
             prompt, completion, ..
         } = self.tokens;
@@ -192,19 +192,18 @@ impl Settled<'_> {
     }
 
     fn count_maas(&self, meter: &Meter, maas: &Maas, host: &mut impl Host) {
-        let unknown = (state::UNKNOWN, state::UNKNOWN);
-        let named = |i: &'_ Identity| (i.user.name.clone(), i.tier.name.clone());
-        let (user, tier) = self
-            .identity
-            .map_or_else(|| (unknown.0.into(), unknown.1.into()), named);
-        let tier = maas.tiers.admit(&tier, host);
+        let (user, tier) = match self.identity {
+            Some(identity) => (identity.user.name.as_str(), identity.tier.name.as_str()),
+            None => (state::UNKNOWN, state::UNKNOWN),
+        };
+        let tier = maas.tiers.admit(tier, host);
         if maas.export.export_latency_metrics {
             self.measure_maas(tier, host);
         }
         if !meter.sampler.takes() {
             return;
         }
-        let user = maas.users.admit(&user, host);
+        let user = maas.users.admit(user, host);
         let mut counter = Counter {
             meter,
             host,
@@ -218,7 +217,7 @@ impl Settled<'_> {
     }
 
     fn measure_maas(&self, tier: &str, host: &mut impl Host) {
-        let labels = [tier, self.record.model.as_str()];
+        let labels = [tier, &*self.record.model];
         host.record(
             Metric::RequestDuration,
             &labels,

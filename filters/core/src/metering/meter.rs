@@ -1,5 +1,6 @@
 //! The compiled meter, one for a worker.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::account::Mode;
@@ -8,7 +9,7 @@ use super::cost::Prices;
 use super::headers::HeaderNames;
 use super::sample::Sampler;
 use crate::config::{Config, TelemetryConfig};
-use crate::host::Host;
+use crate::host::{Host, hyphenated};
 use crate::identity::{Identifier, MaasIntegrationConfig};
 use crate::metrics::Label;
 use crate::state;
@@ -80,25 +81,25 @@ impl Meter {
 
     /// Whether a client may not send a header of this name, because others read it as somebody else's word. An underscore
     /// counts as a hyphen: some servers make no difference.
-    pub(super) fn strips(&self, header: &str) -> bool {
-        if header.contains('_') {
-            return self.strips_hyphenated(header)
-                || self.strips_hyphenated(&header.replace('_', "-"));
-        }
-        self.strips_hyphenated(header)
+    pub(super) fn strips(&self, header: &[u8]) -> bool {
+        self.strips_exactly(header)
+            || match hyphenated(header) {
+                Cow::Owned(name) => self.strips_exactly(&name),
+                Cow::Borrowed(_) => false,
+            }
     }
 
-    fn strips_hyphenated(&self, header: &str) -> bool {
+    fn strips_exactly(&self, header: &[u8]) -> bool {
         let untrusted = match &self.mode {
             Mode::Standalone => false,
             Mode::Maas(maas) => maas.identifier.strips(header),
         };
-        untrusted || self.is_our_name(header) || header == "x-selected-model"
+        untrusted || self.is_our_name(header) || header == b"x-selected-model"
     }
 
     /// Whether a header of this name is ours to set.
-    pub(super) fn is_our_name(&self, header: &str) -> bool {
-        header.starts_with("x-vsr-") || header.starts_with(&self.names.prefix)
+    pub(super) fn is_our_name(&self, header: &[u8]) -> bool {
+        header.starts_with(b"x-vsr-") || header.starts_with(self.names.prefix.as_bytes())
     }
 
     /// The label for a model that a client named.
@@ -110,9 +111,9 @@ impl Meter {
         }
     }
 
-    /// Whether guards' words are counted or told.
+    /// Whether there are guards whose words are counted or told.
     pub(super) fn reads_security(&self) -> bool {
-        matches!(&self.mode, Mode::Maas(maas) if maas.export.export_security_metrics || maas.tells_security)
+        matches!(&self.mode, Mode::Maas(maas) if maas.reads_security)
     }
 
     /// Whether latency is measured.
@@ -140,7 +141,8 @@ fn mode(config: &MaasIntegrationConfig, host: &mut impl Host) -> Mode {
     Mode::Maas(Box::new(super::account::Maas {
         identifier: Identifier::compile(authentication),
         export: metrics.clone(),
-        tells_security: config.headers.export_security,
+        reads_security: config.external_guards
+            && (metrics.export_security_metrics || config.headers.export_security),
         users,
         tiers,
     }))

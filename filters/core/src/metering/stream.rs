@@ -10,7 +10,7 @@ use super::account::{Mode, Settled, Times, Tokens};
 use super::guards::Guards;
 use super::meter::Meter;
 use super::response::{Form, ResponseMeter, Seen};
-use crate::host::{Flow, Header, Host, HostError, endpoint, refuse, replace_body};
+use crate::host::{Flow, Headers, Host, HostError, endpoint, refuse, replace_body};
 use crate::identity::{Identity, IdentityError};
 use crate::metrics::Metric;
 use crate::record::{Cache, Record};
@@ -72,7 +72,7 @@ impl MeterStream {
         &mut self,
         meter: &Meter,
         host: &mut impl Host,
-        headers: &[Header],
+        headers: &Headers,
     ) -> Result<(), Fault> {
         let Mode::Maas(maas) = &meter.mode else {
             return Ok(());
@@ -88,7 +88,9 @@ impl MeterStream {
         };
         host.set_filter_state(state::USER, identity.user.name.as_bytes());
         host.set_filter_state(state::TIER, identity.tier.name.as_bytes());
-        host.set_filter_state(state::IDENTIFIED, identity.identified().as_bytes());
+        if meter.has_router {
+            host.set_filter_state(state::IDENTIFIED, identity.identified().as_bytes());
+        }
         if let Some(groups) = &identity.groups {
             host.set_filter_state(state::GROUPS, groups.as_bytes());
         }
@@ -106,14 +108,14 @@ impl MeterStream {
         Ok(())
     }
 
-    fn publish_session(&self, meter: &Meter, host: &mut impl Host, headers: &[Header]) {
+    fn publish_session(&self, meter: &Meter, host: &mut impl Host, headers: &Headers) {
         let Some(name) = meter.telemetry.session_header.as_ref() else {
             return;
         };
         if self.endpoint.is_some()
-            && let Some(header) = headers.iter().find(|h| h.name == *name)
+            && let Some(session) = headers.get(name)
         {
-            host.set_filter_state(state::SESSION, &header.value);
+            host.set_filter_state(state::SESSION, session);
         }
     }
 
@@ -137,10 +139,10 @@ impl MeterStream {
         let Ok(request) = Request::parse(endpoint, &body) else {
             return Flow::Continue;
         };
-        self.record.model = meter.model_label(&request.model).into();
+        self.record.model = meter.model_label(&request.model).to_owned().into();
         self.record.prompt_bytes = u64::try_from(request.text_bytes()).unwrap_or(u64::MAX);
         host.set_filter_state(state::MODEL, self.record.model.as_bytes());
-        host.set_filter_state(state::STREAM, request.stream.to_string().as_bytes());
+        host.set_filter_state(state::STREAM, state::flag(request.stream));
         let mut edits = Edits::default();
         if edits.ask_for_usage(endpoint, &request) {
             if replace_body(host, &edits.apply(&body)).is_err() {
@@ -171,9 +173,9 @@ impl MeterStream {
         let headers = host.response_headers();
         self.complete = end_of_stream;
         // A server's own words under our names would be read as ours.
-        for header in headers.iter().filter(|h| meter.is_our_name(&h.name)) {
+        for header in headers.iter().filter(|h| meter.is_our_name(h.name)) {
             // What cannot be removed is mostly replaced below; the shell counts the failure.
-            let _ = host.remove_response_header(&header.name);
+            let _ = host.remove_response_header(header.name);
         }
         self.read_response_headers(host, &headers);
         meter.names.tell(&self.record, &self.guards, host);
@@ -197,28 +199,24 @@ impl MeterStream {
         }
     }
 
-    fn read_response_headers(&mut self, host: &mut impl Host, headers: &[Header]) {
-        let value = |name: &str| {
-            headers
-                .iter()
-                .find(|h| h.name == name)
-                .map(|h| h.value.as_slice())
-        };
-        self.status = value(":status")
+    fn read_response_headers(&mut self, host: &mut impl Host, headers: &Headers) {
+        self.status = headers
+            .get(":status")
             .and_then(|s| std::str::from_utf8(s).ok())
             .and_then(|s| s.parse().ok())
             .unwrap_or_default();
-        let mut form = Form::of_content_type(value("content-type").unwrap_or_default());
+        let mut form = Form::of_content_type(headers.get("content-type").unwrap_or_default());
         self.streamed = form == Form::Sse;
-        let encoded =
-            value("content-encoding").is_some_and(|v| !v.eq_ignore_ascii_case(b"identity"));
+        let encoded = headers
+            .get("content-encoding")
+            .is_some_and(|v| !v.eq_ignore_ascii_case(b"identity"));
         if encoded {
             host.count(Metric::ResponsesUnreadable, &["content_encoding"], 1);
             form = Form::Other;
         }
         let strip = self.record.usage_requested
             && form == Form::Sse
-            && (value("content-length").is_none() || take_back_length(host));
+            && (headers.get("content-length").is_none() || take_back_length(host));
         self.response = Some(ResponseMeter::new(form, strip));
     }
 
@@ -299,16 +297,16 @@ impl MeterStream {
     }
 }
 
-fn strip(meter: &Meter, host: &mut impl Host, headers: &[Header]) -> Result<(), HostError> {
+fn strip(meter: &Meter, host: &mut impl Host, headers: &Headers) -> Result<(), HostError> {
     headers
         .iter()
-        .filter(|h| meter.strips(&h.name))
-        .try_for_each(|h| host.remove_request_header(&h.name))
+        .filter(|h| meter.strips(h.name))
+        .try_for_each(|h| host.remove_request_header(h.name))
 }
 
 /// Takes back the length that a response announced, for what is taken out of its body; tells whether it did.
 fn take_back_length(host: &mut impl Host) -> bool {
-    host.remove_response_header("content-length").is_ok()
+    host.remove_response_header(b"content-length").is_ok()
 }
 
 /// Milliseconds with two decimals.

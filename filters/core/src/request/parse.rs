@@ -290,6 +290,7 @@ impl Reader {
             Some(name) if self.members.iter().any(|(k, _)| k == name) => {
                 self.mistake(RequestError::Repeated(name));
             }
+            None if key.iter().all(|b| b.is_ascii() && !b.is_ascii_uppercase()) => {}
             None => {
                 if let Some(name) = self.known_key(folded(key).as_bytes()) {
                     self.mistake(RequestError::NotLowerCase(name));

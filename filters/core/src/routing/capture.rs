@@ -2,7 +2,7 @@
 
 use super::lookup::Lookup;
 use crate::cache::is_storable;
-use crate::host::{Header, Host, content_length};
+use crate::host::{Headers, Host, content_length};
 use crate::metering::Form;
 use crate::metrics::Metric;
 use crate::sidecar::StoreRequest;
@@ -70,17 +70,10 @@ impl Capture {
 }
 
 /// Whether an answer with these headers may be stored: 200, JSON, not encoded, not larger than `limit`.
-pub(super) fn may_be_stored(headers: &[Header], limit: usize) -> bool {
-    let is = |name: &str, test: &dyn Fn(&[u8]) -> bool| {
-        headers
-            .iter()
-            .find(|h| h.name == name)
-            .is_some_and(|h| test(&h.value))
-    };
-    is(":status", &|v| v == b"200")
-        && is("content-type", &|v| Form::of_content_type(v) == Form::Json)
-        && !is("content-encoding", &|v| {
-            !v.eq_ignore_ascii_case(b"identity")
-        })
+pub(super) fn may_be_stored(headers: &Headers, limit: usize) -> bool {
+    let is = |name: &str, test: fn(&[u8]) -> bool| headers.get(name).is_some_and(test);
+    is(":status", |v| v == b"200")
+        && is("content-type", |v| Form::of_content_type(v) == Form::Json)
+        && !is("content-encoding", |v| !v.eq_ignore_ascii_case(b"identity"))
         && content_length(headers).is_none_or(|length| length <= limit)
 }

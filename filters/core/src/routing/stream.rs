@@ -5,7 +5,8 @@ use super::lookup::{Lookup, plan_lookup, reply_from_cache, serves};
 use super::route::{KeywordMatcher, Route, Router};
 use crate::decision::{Category, OnError};
 use crate::host::{
-    Flow, Header, Host, HostError, LocalReply, content_length, endpoint, refuse, replace_body,
+    Flow, Headers, Host, HostError, LocalReply, content_length, endpoint, hyphenated, refuse,
+    replace_body,
 };
 use crate::metrics::Metric;
 use crate::record::{Cache, Record};
@@ -81,8 +82,8 @@ impl RouterStream {
         end_of_stream: bool,
     ) -> Flow {
         let headers = host.request_headers();
-        for header in headers.iter().filter(|h| is_ours(&h.name)) {
-            if host.remove_request_header(&header.name).is_err() {
+        for header in headers.iter().filter(|h| is_ours(h.name)) {
+            if host.remove_request_header(header.name).is_err() {
                 return refuse(host, &Fault::Internal("a header could not be removed"));
             }
         }
@@ -389,9 +390,9 @@ impl RouterStream {
     }
 
     fn record_route(&mut self, route: &Route, category: &str) {
-        self.record.model.clone_from(&route.model);
-        self.record.decision.clone_from(&route.decision);
-        self.record.category = category.into();
+        self.record.model = route.model.clone().into();
+        self.record.decision = route.decision.clone().into();
+        self.record.category = category.to_owned().into();
         self.record.reasoning = route.reasoning;
     }
 
@@ -435,13 +436,13 @@ fn answer(status: Option<u16>, body: &[u8]) -> Result<AnalyzeResponse, SidecarFa
     }
 }
 
-fn is_ours(header: &str) -> bool {
-    let header = header.replace('_', "-");
-    header.starts_with("x-vsr-") || header == "x-selected-model"
+fn is_ours(header: &[u8]) -> bool {
+    let header = hyphenated(header);
+    header.starts_with(b"x-vsr-") || *header == *b"x-selected-model"
 }
 
-fn asks_for_models(headers: &[Header]) -> bool {
-    let value = |name: &str| headers.iter().find(|h| h.name == name).map(|h| &*h.value);
-    let path = value(":path").and_then(|path| path.split(|byte| *byte == b'?').next());
-    value(":method") == Some(b"GET") && path == Some(b"/v1/models")
+fn asks_for_models(headers: &Headers) -> bool {
+    let path = headers.get(":path");
+    let path = path.and_then(|path| path.split(|byte| *byte == b'?').next());
+    headers.get(":method") == Some(b"GET") && path == Some(b"/v1/models")
 }

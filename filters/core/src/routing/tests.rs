@@ -1,7 +1,7 @@
 use super::*;
 use crate::config::Config;
-use crate::host::memory::MemoryHost;
-use crate::host::{Flow, Header};
+use crate::host::Flow;
+use crate::host::memory::{Entry, MemoryHost};
 use crate::metrics::Metric;
 
 /// Matches the rule named by a word of the text.
@@ -550,11 +550,11 @@ fn the_models_list_has_one_path_whatever_its_query() {
 #[test]
 fn forged_routing_headers_do_not_survive() {
     let (router, mut host) = (router(), chat("auto", "SQL"));
-    host.request_headers.push(Header {
+    host.request_headers.push(Entry {
         name: "x-selected-model".into(),
         value: b"big".to_vec(),
     });
-    host.request_headers.push(Header {
+    host.request_headers.push(Entry {
         name: "x-vsr-debug".into(),
         value: b"true".to_vec(),
     });

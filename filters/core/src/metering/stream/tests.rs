@@ -1,6 +1,6 @@
 use super::*;
 use crate::config::Config;
-use crate::host::memory::MemoryHost;
+use crate::host::memory::{Entry, MemoryHost};
 
 const CHAT: &str = "/v1/chat/completions";
 const ANSWER: &str = r#"{"choices":[{"message":{"content":"hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":5}}"#;
@@ -225,7 +225,7 @@ fn spoofed_headers_are_stripped() {
     let meter = maas();
     let mut host = alice("{}");
     for name in ["x-vsr-cache-hit", "x-vsr-anything", "x-selected-model"] {
-        host.request_headers.push(Header {
+        host.request_headers.push(Entry {
             name: name.into(),
             value: b"forged".to_vec(),
         });
@@ -242,7 +242,7 @@ fn spoofed_headers_are_stripped() {
 fn a_repeated_identity_header_is_refused() {
     let meter = maas();
     let mut host = alice("{}");
-    host.request_headers.push(Header {
+    host.request_headers.push(Entry {
         name: "x-auth-request-user".into(),
         value: b"bob".to_vec(),
     });
@@ -399,7 +399,7 @@ fn the_prefix_of_response_headers_is_the_configured_one() {
     let config = config(", maas_integration: {enabled: true, headers: {prefix: X-Bill-}}");
     let meter = with_router(&config);
     let mut host = alice("{}");
-    host.request_headers.push(Header {
+    host.request_headers.push(Entry {
         name: "x-bill-decision".into(),
         value: b"forged".to_vec(),
     });
@@ -540,7 +540,7 @@ fn a_cache_hit_counts_tokens_only_where_asked_and_has_its_own_price() {
 
 #[test]
 fn words_of_guards_are_counted_and_told() {
-    let meter = maas_with("headers: {export_security: true}");
+    let meter = maas_with("external_guards: true, headers: {export_security: true}");
     let mut host = alice("{}");
     let mut stream = request(&mut host, &meter);
     routed(&mut host);
@@ -571,13 +571,19 @@ fn words_of_guards_are_counted_and_told() {
         host.response_header("x-vsr-jailbreak-blocked").as_deref(),
         Some("true")
     );
-    let mut host = alice("{}");
-    settle(
-        &maas_with("metrics: {export_security_metrics: false}"),
-        &mut host,
-        ANSWER,
-    );
-    assert!(!host.counters.keys().any(|k| k.contains("detections")));
+    for off in [
+        "external_guards: true, metrics: {export_security_metrics: false}",
+        "external_guards: false",
+    ] {
+        let mut host = alice("{}");
+        host.state
+            .insert("turnpike.jailbreak".into(), "true".into());
+        settle(&maas_with(off), &mut host, ANSWER);
+        assert!(
+            !host.counters.keys().any(|k| k.contains("detections")),
+            "{off}"
+        );
+    }
 }
 
 #[test]
@@ -697,7 +703,7 @@ fn compressed_answers_are_said_to_be_unreadable() {
     let mut stream = request(&mut host, &meter);
     routed(&mut host);
     host.respond("200", "application/json");
-    host.response_headers.push(Header {
+    host.response_headers.push(Entry {
         name: "content-encoding".into(),
         value: b"gzip".to_vec(),
     });
@@ -869,7 +875,7 @@ fn underscores_do_not_hide_a_spoofed_header() {
     let meter = maas();
     let mut host = alice("{}");
     for name in ["x_vsr_cache_hit", "x-selected_model"] {
-        host.request_headers.push(Header {
+        host.request_headers.push(Entry {
             name: name.into(),
             value: b"forged".to_vec(),
         });
