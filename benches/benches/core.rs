@@ -2,11 +2,14 @@
 
 use std::hint::black_box;
 
+use benches::host::{Calls, CountingHost};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use turnpike_classify::keywords::Keywords;
+use turnpike_core::Config;
 use turnpike_core::cache::{Partitioner, Scope, SemanticCacheConfig};
 use turnpike_core::decision::{KeywordOperator, KeywordRuleConfig};
-use turnpike_core::metering::{Form, ResponseMeter};
+use turnpike_core::host::Headers;
+use turnpike_core::metering::{Form, Meter, MeterStream, ResponseMeter};
 use turnpike_core::metrics::Metric;
 use turnpike_core::request::{Endpoint, Request};
 use turnpike_core::routing::KeywordMatcher as _;
@@ -108,6 +111,89 @@ fn responses(c: &mut Criterion) {
     group.finish();
 }
 
+/// A meter alone, in the mode that `maas` says, and a request of alice with its answer.
+fn metered(maas: &str) -> Option<(Meter, CountingHost)> {
+    let yaml = format!(
+        "{{vllm_endpoints: [{{name: a, address: 10.0.0.1, port: 8000}}], model_config: {{qwen3-8b: {{preferred_endpoints: [a]}}}}, default_model: qwen3-8b, maas_integration: {maas}}}"
+    );
+    let config = Config::from_value(serde_saphyr::from_str(&yaml).ok()?).ok()?;
+    let mut host = CountingHost {
+        request_headers: Headers::of(&[
+            (":method", b"POST"),
+            (":path", b"/v1/chat/completions"),
+            (":authority", b"llm.example.com"),
+            (":scheme", b"https"),
+            ("content-type", b"application/json"),
+            ("content-length", b"1100"),
+            ("user-agent", b"OpenAI/Python 2.8.1"),
+            ("x-request-id", b"2b1f3a1c-7f5e-4c57-9a3e-0d6b1c1f2a3b"),
+            ("x-forwarded-for", b"10.1.2.3"),
+            ("x-auth-request-user", b"alice@example.com"),
+            ("x-auth-request-tier", b"gold"),
+        ])?,
+        request_body: request_body(1 << 10)
+            .replace("auto", "qwen3-8b")
+            .into_bytes(),
+        response_headers: Headers::of(&[
+            (":status", b"200"),
+            ("content-type", b"application/json"),
+            ("content-length", b"1200"),
+            ("server", b"uvicorn"),
+        ])?,
+        response_body: answer_body(1 << 10).into_bytes(),
+        ..CountingHost::default()
+    };
+    let meter = Meter::compile(&config, &["meter".into()], &mut host);
+    Some((meter, host))
+}
+
+/// The part of a request that ends with the caller's identity.
+fn identify(meter: &Meter, host: &mut CountingHost) -> MeterStream {
+    let mut stream = MeterStream::default();
+    let _ = stream.on_request_headers(meter, host, false);
+    stream
+}
+
+/// A whole request.
+fn meter_one(meter: &Meter, host: &mut CountingHost) {
+    let mut stream = identify(meter, host);
+    let _ = stream.on_request_body(meter, host);
+    stream.on_response_headers(meter, host, false);
+    let size = host.response_body.len();
+    stream.on_response_body(host, size, true);
+    stream.on_log(meter, host);
+}
+
+#[expect(clippy::print_stdout, reason = "a benchmark prints its result")]
+fn meters(c: &mut Criterion) {
+    let mut group = c.benchmark_group("meter_alone");
+    for (mode, maas) in [
+        ("standalone", "{enabled: false}"),
+        ("MaaS", "{enabled: true}"),
+    ] {
+        let Some((meter, mut host)) = metered(maas) else {
+            println!("meter_alone/{mode}: the configuration is refused");
+            return;
+        };
+        // The first request of a user enters the list of users.
+        meter_one(&meter, &mut host);
+        host.calls = Calls::default();
+        meter_one(&meter, &mut host);
+        println!(
+            "meter_alone/{mode}: {} host calls a request: {:?}",
+            host.calls.total(),
+            host.calls
+        );
+        group.bench_function(BenchmarkId::new(mode, "identity and headers"), |b| {
+            b.iter(|| identify(&meter, black_box(&mut host)));
+        });
+        group.bench_function(BenchmarkId::new(mode, "request and answer of 1 KB"), |b| {
+            b.iter(|| meter_one(&meter, black_box(&mut host)));
+        });
+    }
+    group.finish();
+}
+
 fn decisions(c: &mut Criterion) {
     let rule = |i: usize| KeywordRuleConfig {
         name: format!("rule{i}"),
@@ -163,6 +249,6 @@ fn decisions(c: &mut Criterion) {
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(30).warm_up_time(std::time::Duration::from_millis(500)).measurement_time(std::time::Duration::from_secs(2));
-    targets = requests, responses, decisions
+    targets = requests, responses, meters, decisions
 }
 criterion_main!(benches);

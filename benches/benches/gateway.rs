@@ -2,7 +2,8 @@
 //!
 //! 1. Latency at one connection and 1 KB: rounds go round-robin over all kinds of gateway, so that a noisy moment hits all.
 //! 2. Throughput and CPU per request at 32 connections.
-//! 3. Module size, start-up time, resident memory with 1 and 2 workers.
+//! 3. The three modes of metering at 100 connections, 1,000 requests a turn.
+//! 4. Module size, start-up time, resident memory with 1 and 2 workers.
 //!
 //! Prints the limits of the project beside the measured values; it does not fail above them, since the machine may be busy.
 
@@ -19,12 +20,17 @@ use benches::report::{percentile_us, set_up};
 use tokio::net::TcpListener;
 use turnpike::render::Filters;
 use turnpike_core::Config;
+use turnpike_core::decision::PricingConfig;
 use wasm_tests::harness::Paths;
 use wasm_tests::standin::{Records, StandIn};
 
 const ROUNDS: usize = 60;
 const REQUESTS_A_ROUND: usize = 50;
 const CONNECTIONS: usize = 32;
+/// Of the table of modes.
+const MODE_CONNECTIONS: usize = 100;
+const MODE_REQUESTS: usize = 1_000;
+
 const LOAD_TIME: Duration = Duration::from_secs(4);
 
 /// The kind that metering is held against: what Envoy's Wasm runtime costs by itself.
@@ -119,6 +125,7 @@ async fn run() -> Result<()> {
         throughput(&gateways)
     })?;
     drop(gateways);
+    modes(&config).await?;
     memory(&config).await
 }
 
@@ -244,6 +251,95 @@ fn throughput(gateways: &[Gateway]) -> Result<()> {
     }
     println!("  limit: metering alone gives at least 0.85 of the empty filter\n");
     Ok(())
+}
+
+/// The table of the seed about performance (seed 000): 1,000 requests at 100 connections, in each mode.
+async fn modes(config: &Config) -> Result<()> {
+    const TURNS: usize = 5;
+    println!(
+        "modes of metering with the router, {MODE_CONNECTIONS} connections, {MODE_REQUESTS} requests a turn, {TURNS} turns"
+    );
+    println!(
+        "  {:<28} {:>9} {:>9} {:>9} {:>9} {:>9}",
+        "", "req/s", "p50 µs", "p95 µs", "p99 µs", "RSS KiB"
+    );
+    let mut gateways = Vec::new();
+    for (name, enabled, costs) in [
+        ("standalone", false, false),
+        ("MaaS", true, false),
+        ("hybrid", true, true),
+    ] {
+        let mut config = config.clone();
+        let maas = config.maas_integration.get_or_insert_default();
+        maas.enabled = enabled;
+        maas.metrics.internal_cost_calculation = costs;
+        for model in config.model_config.values_mut() {
+            model.pricing = Some(PricingConfig {
+                currency: "USD".into(),
+                prompt_per_1m: 0.5,
+                completion_per_1m: 1.5,
+                cached_input_per_1m: None,
+                cache_hit_per_1m: None,
+            });
+        }
+        let filters = Filters {
+            meter: true,
+            router: true,
+        };
+        gateways.push(Gateway::start(name, &config, filters, &[], 1).await?);
+    }
+    tokio::task::block_in_place(|| -> Result<()> {
+        let mut times = vec![(Vec::new(), Duration::ZERO); gateways.len()];
+        // The first turn warms up.
+        for turn in 0..=TURNS {
+            for (gateway, (times, took)) in gateways.iter().zip(&mut times) {
+                let started = Instant::now();
+                let turn_times = one_turn(gateway.port)?;
+                if turn > 0 {
+                    *took += started.elapsed();
+                    times.extend(turn_times);
+                }
+            }
+        }
+        for (gateway, (times, took)) in gateways.iter().zip(&mut times) {
+            #[expect(
+                clippy::cast_precision_loss,
+                reason = "request counts are far below 2^52"
+            )]
+            let rate = times.len() as f64 / took.as_secs_f64();
+            let [p50, p95, p99] = [0.5, 0.95, 0.99].map(|share| percentile_us(times, share));
+            println!(
+                "  {:<28} {rate:>9.0} {p50:>9.0} {p95:>9.0} {p99:>9.0} {:>9}",
+                gateway.name,
+                gateway.rss_kib()?
+            );
+        }
+        println!();
+        Ok(())
+    })
+}
+
+fn one_turn(port: u16) -> Result<Vec<Duration>> {
+    let body = body("auto");
+    std::thread::scope(|scope| {
+        let mut threads = Vec::new();
+        for _ in 0..MODE_CONNECTIONS {
+            threads.push(scope.spawn(|| {
+                let mut client = Client::connect(port, &body)?;
+                (0..MODE_REQUESTS / MODE_CONNECTIONS)
+                    .map(|_| client.ask())
+                    .collect::<Result<Vec<_>>>()
+            }));
+        }
+        let mut times = Vec::new();
+        for thread in threads {
+            let thread = thread
+                .join()
+                .map_err(|_| anyhow::anyhow!("a client panicked"))?;
+            times.extend(thread?);
+        }
+        Ok(times)
+    })
 }
 
 fn load(port: u16, body: &str) -> Result<(u64, Duration)> {

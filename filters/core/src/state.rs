@@ -35,10 +35,6 @@ pub const PROMPT_TOKENS: &str = "turnpike.prompt_tokens";
 pub const COMPLETION_TOKENS: &str = "turnpike.completion_tokens";
 /// `true` when the tokens were estimated (meter → log).
 pub const ESTIMATED: &str = "turnpike.estimated";
-/// Kinds of personal data found in the request, separated by commas; absent when there are none (guards → meter, log).
-pub const PII_TYPES: &str = "turnpike.pii_types";
-/// Present when an attack was found in the request (guards → meter, log).
-pub const JAILBREAK: &str = "turnpike.jailbreak";
 /// Session that the client names (meter → log).
 pub const SESSION: &str = "turnpike.session";
 /// `true` when the request took longer than it may (meter → log).

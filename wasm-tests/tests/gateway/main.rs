@@ -18,6 +18,7 @@ mod cost;
 mod errors;
 mod gateways;
 mod golden;
+mod guards;
 mod headers;
 mod identity;
 mod identity_sources;

@@ -152,6 +152,21 @@ pub(crate) async fn models_as_a_service(user: &str) -> Case {
     Case::new(shared(&STACK, change, options).await, user)
 }
 
+/// Behind a filter that publishes what a guard found: what headers `x-test-*` say.
+pub(crate) async fn guarded(user: &str) -> Case {
+    static STACK: Shared = OnceCell::const_new();
+    let change = |config: &mut Config| {
+        let maas = maas(config);
+        maas.external_guards = true;
+        maas.headers.export_security = true;
+    };
+    let options = behind(vec![set_filter_state(&[
+        filter_state("wasm.turnpike.pii_types", "x-test-pii"),
+        filter_state("wasm.turnpike.jailbreak", "x-test-jailbreak"),
+    ])]);
+    Case::new(shared(&STACK, change, options).await, user)
+}
+
 /// Preset `jwt` behind Envoy's own `jwt_authn`, and nobody without a user.
 pub(crate) async fn jwt(user: &str) -> Case {
     static STACK: Shared = OnceCell::const_new();

@@ -1,7 +1,12 @@
-//! What guards before or behind the meter say about a request. Any filter of the chain may publish it.
+//! What guards before or behind the meter say about a request. Any filter of the chain may publish it, Envoy's own
+//! `set_filter_state` too, whose strings are no values of Wasm filters and are found only by the path of filter state.
 
 use crate::host::Host;
-use crate::state;
+
+/// Kinds of personal data found, separated by commas; absent when there are none.
+const PII_TYPES: &str = "wasm.turnpike.pii_types";
+/// Present when an attack was found.
+const JAILBREAK: &str = "wasm.turnpike.jailbreak";
 
 /// Words of guards.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -15,10 +20,11 @@ pub(super) struct Guards {
 impl Guards {
     /// Reads what was published.
     pub(super) fn published(host: &mut impl Host) -> Self {
-        let pii_types = host.filter_state(state::PII_TYPES).unwrap_or_default();
+        let mut found = |key| host.property(&["filter_state", key]);
+        let pii_types = found(PII_TYPES).unwrap_or_default();
         Self {
             pii_types: String::from_utf8_lossy(&pii_types).into_owned(),
-            jailbreak: host.filter_state(state::JAILBREAK).is_some(),
+            jailbreak: found(JAILBREAK).is_some(),
         }
     }
 }

@@ -544,12 +544,12 @@ fn words_of_guards_are_counted_and_told() {
     let mut host = alice("{}");
     let mut stream = request(&mut host, &meter);
     routed(&mut host);
-    host.state.insert(
-        "turnpike.pii_types".into(),
+    host.properties.insert(
+        "filter_state/wasm.turnpike.pii_types".into(),
         "EMAIL_ADDRESS, PHONE_NUMBER".into(),
     );
-    host.state
-        .insert("turnpike.jailbreak".into(), "true".into());
+    host.properties
+        .insert("filter_state/wasm.turnpike.jailbreak".into(), "true".into());
     host.respond("200", "application/json");
     respond(&mut stream, &meter, &mut host, &[ANSWER]);
     stream.on_log(&meter, &mut host);
@@ -576,8 +576,8 @@ fn words_of_guards_are_counted_and_told() {
         "external_guards: false",
     ] {
         let mut host = alice("{}");
-        host.state
-            .insert("turnpike.jailbreak".into(), "true".into());
+        host.properties
+            .insert("filter_state/wasm.turnpike.jailbreak".into(), "true".into());
         settle(&maas_with(off), &mut host, ANSWER);
         assert!(
             !host.counters.keys().any(|k| k.contains("detections")),
