@@ -65,7 +65,10 @@ impl RunFolder {
     /// When it cannot be started.
     pub(crate) fn start(&self, name: &str, command: Command) -> Result<()> {
         self.forget_log(name)?;
-        let program = command.get_program().to_string_lossy().into_owned();
+        let program = Path::new(command.get_program());
+        let program = fs::canonicalize(program)
+            .with_context(|| format!("cannot run {}", program.display()))?;
+        let program = program.display().to_string();
         let id = start_detached(command, &self.log(name))?;
         let note = self.path.join(format!("{name}.pid"));
         fs::write(&note, format!("{id} {program}\n"))
@@ -154,9 +157,12 @@ impl Noted {
 
     /// Whether the id still belongs to that program; ids are used again.
     fn runs(&self) -> bool {
-        let command = fs::read(format!("/proc/{}/cmdline", self.id)).unwrap_or_default();
-        let program = command.split(|byte| *byte == 0).next().unwrap_or_default();
-        program == self.program.as_bytes()
+        // Not `cmdline`: it is empty for a moment after the start. A program that was built again is "(deleted)".
+        let Ok(program) = fs::read_link(format!("/proc/{}/exe", self.id)) else {
+            return false;
+        };
+        let program = program.to_string_lossy();
+        program.strip_suffix(" (deleted)").unwrap_or(&program) == self.program
     }
 
     async fn stop(&self) {
@@ -170,5 +176,32 @@ impl Noted {
         if ended.await.is_err() {
             signal(self.id, Signal::KILL);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noted(id: u32, program: &str) -> Noted {
+        Noted::parse("test", &format!("{id} {program}\n")).unwrap()
+    }
+
+    #[test]
+    fn a_program_runs_from_the_moment_it_was_started_until_it_ends() {
+        let program = fs::canonicalize("/bin/sleep").unwrap();
+        let program = program.to_str().unwrap();
+        for _ in 0..1000 {
+            let mut child = Command::new(program).arg("60").spawn().unwrap();
+            assert!(noted(child.id(), program).runs());
+            child.kill().unwrap();
+            child.wait().unwrap();
+            assert!(!noted(child.id(), program).runs());
+        }
+    }
+
+    #[test]
+    fn another_program_under_a_used_id_is_not_ours() {
+        assert!(!noted(std::process::id(), "/bin/sleep").runs());
     }
 }
