@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use benches::client::Client;
-use benches::gateway::{Gateway, empty_filter, example_config};
+use benches::gateway::{Gateway, empty_filter};
 use benches::report::{percentile_us, set_up};
 use tokio::net::TcpListener;
 use turnpike::render::Filters;
@@ -112,7 +112,7 @@ async fn run() -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let standin_port = listener.local_addr()?.port();
     let _standin = StandIn::start(listener, "bench", Vec::new(), Records::default())?;
-    let config = example_config(standin_port)?;
+    let config = config(standin_port)?;
     modules()?;
     let mut gateways = Vec::new();
     let empty = [empty_filter()?];
@@ -127,6 +127,18 @@ async fn run() -> Result<()> {
     drop(gateways);
     modes(&config).await?;
     memory(&config).await
+}
+
+/// The example configuration, with this stand-in and without the cache (it would ask the sidecar).
+fn config(port: u16) -> Result<Config> {
+    let text = fs::read_to_string(wasm_tests::harness::root().join("envoy/config.yaml"))?;
+    let mut config = Config::from_value(serde_saphyr::from_str(&text)?)?;
+    config.semantic_cache.enabled = false;
+    for endpoint in &mut config.vllm_endpoints {
+        endpoint.address = "127.0.0.1".into();
+        endpoint.port = port;
+    }
+    Ok(config)
 }
 
 /// A request of about 1 KB that the keyword rule `code_words` takes.

@@ -6,15 +6,17 @@
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its result")]
 
+use std::fs;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use benches::client::{Client, request};
-use benches::gateway::{Gateway, example_config};
+use benches::gateway::Gateway;
 use benches::report::set_up;
 use tokio::net::TcpListener;
 use turnpike::render::Filters;
+use turnpike_core::Config;
 use wasm_tests::standin::{Records, StandIn};
 
 const REQUESTS: u64 = 1_000_000;
@@ -52,15 +54,20 @@ async fn run() -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let port = listener.local_addr()?.port();
     let _standin = StandIn::start(listener, "soak", Vec::new(), Records::default())?;
-    let gateway = Gateway::start(
-        "soak",
-        &example_config(port)?,
-        Filters::default(),
-        &[],
-        WORKERS,
-    )
-    .await?;
+    let gateway = Gateway::start("soak", &config(port)?, Filters::default(), &[], WORKERS).await?;
     tokio::task::block_in_place(|| soak(&gateway, number))
+}
+
+/// The example configuration, with this stand-in and without the cache (it would ask the sidecar).
+fn config(port: u16) -> Result<Config> {
+    let text = fs::read_to_string(wasm_tests::harness::root().join("envoy/config.yaml"))?;
+    let mut config = Config::from_value(serde_saphyr::from_str(&text)?)?;
+    config.semantic_cache.enabled = false;
+    for endpoint in &mut config.vllm_endpoints {
+        endpoint.address = "127.0.0.1".into();
+        endpoint.port = port;
+    }
+    Ok(config)
 }
 
 fn body(number: u64) -> String {

@@ -105,21 +105,6 @@ impl Gateway {
     }
 }
 
-/// The example configuration, with this stand-in and without the cache (it would ask the sidecar).
-///
-/// # Errors
-/// When it cannot be read.
-pub fn example_config(port: u16) -> Result<Config> {
-    let text = fs::read_to_string(wasm_tests::harness::root().join("envoy/config.yaml"))?;
-    let mut config = Config::from_value(serde_saphyr::from_str(&text)?)?;
-    config.semantic_cache.enabled = false;
-    for endpoint in &mut config.vllm_endpoints {
-        endpoint.address = "127.0.0.1".into();
-        endpoint.port = port;
-    }
-    Ok(config)
-}
-
 /// The filter that does nothing, set up as `turnpike render` sets up the others.
 ///
 /// # Errors

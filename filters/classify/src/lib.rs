@@ -1,6 +1,7 @@
 //! Signals that are found in the text itself, without asking anybody.
 //!
-//! [`keywords`]: the keyword rules of the configuration, all in one pass. No host, no I/O.
+//! [`keywords`]: the keyword rules of the configuration, all in one pass. [`pii`]: personal data and secrets that have a form.
+//! No host, no I/O.
 
 #![cfg_attr(
     not(test),
@@ -13,3 +14,4 @@
 )]
 
 pub mod keywords;
+pub mod pii;
