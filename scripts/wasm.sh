@@ -9,7 +9,7 @@ TARGET=wasm32-wasip1
 DIST="$ROOT/dist"
 # Envoy compiles a module before it opens its listener, so size is start-up time. Bytes.
 METER_LIMIT=1000000
-ROUTER_LIMIT=12000000
+ROUTER_LIMIT=8000000
 
 toolchain="$(cat "$CACHE/toolchain" 2>/dev/null)" || die "no compiler for $TARGET chosen yet" "Run: make setup"
 

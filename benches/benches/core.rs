@@ -12,7 +12,6 @@ use turnpike_core::host::Headers;
 use turnpike_core::metering::{Form, Meter, MeterStream, ResponseMeter};
 use turnpike_core::metrics::Metric;
 use turnpike_core::request::{Endpoint, Request};
-use turnpike_core::routing::KeywordMatcher as _;
 
 fn request_body(text_bytes: usize) -> String {
     let text = "What is the \"derivative\" of x squared?\n".repeat(text_bytes / 38 + 1);

@@ -70,6 +70,20 @@ impl Gateway {
         Ok(log.set_len(0)?)
     }
 
+    /// The numbers of a field in the access log so far, in the order of the requests.
+    ///
+    /// # Errors
+    /// When the log cannot be read.
+    pub fn logged(&self, field: &str) -> Result<Vec<u64>> {
+        let log = fs::read_to_string(self.folder.join("access.log"))?;
+        let number = |line: &str| {
+            let entry: Value = serde_json::from_str(line).ok()?;
+            let value = entry.get(field)?;
+            value.as_u64().or_else(|| value.as_str()?.parse().ok())
+        };
+        Ok(log.lines().filter_map(number).collect())
+    }
+
     /// Resident memory in KiB.
     ///
     /// # Errors

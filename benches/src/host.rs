@@ -80,6 +80,10 @@ impl Host for CountingHost {
         Ok(())
     }
 
+    fn call_later(&mut self) -> Result<(), HostError> {
+        Ok(())
+    }
+
     fn resume_request(&mut self) {
         self.calls.edits += 1;
     }

@@ -22,6 +22,8 @@ const EXAMPLES: &str = "Examples:
   turnpike render envoy config.yaml --filters none --listener 127.0.0.1:8080
   turnpike render istio config.yaml --image-meter oci://registry.example.com/turnpike/meter:0.1 --filters meter
   turnpike image --filter meter --wasm dist/turnpike_meter.wasm --output dist/oci/meter
+  turnpike classify < texts.jsonl > found.jsonl
+  turnpike train-head --name intent --output intent.json < labelled.jsonl
 
 Exit status: 0 = done, 1 = the configuration has mistakes, 2 = a file or the command line cannot be read.";
 
@@ -37,6 +39,10 @@ pub(crate) enum Command {
     Render(Render),
     /// Pack a filter as an OCI image that Istio loads, in a folder for registry tools
     Image(Image),
+    /// Read texts, JSON lines with `text`, and write what the router finds in each: labels, probabilities, personal data
+    Classify(Classify),
+    /// Train a head on your own labels, JSON lines with `text` and `label`, and write its file
+    TrainHead(TrainHead),
     /// Print a reference page, generated from the code
     #[command(subcommand)]
     Docs(Docs),
@@ -71,6 +77,25 @@ pub(crate) struct Image {
     /// Folder that becomes an OCI image layout
     #[arg(long, short, value_name = "DIR")]
     pub(crate) output: PathBuf,
+}
+
+/// Arguments of `turnpike classify`.
+#[derive(Debug, Args)]
+pub(crate) struct Classify {
+    /// A head file of `turnpike train-head`; may be given more than once
+    #[arg(long = "head", value_name = "FILE")]
+    pub(crate) heads: Vec<PathBuf>,
+}
+
+/// Arguments of `turnpike train-head`.
+#[derive(Debug, Args)]
+pub(crate) struct TrainHead {
+    /// Name of the head
+    #[arg(long)]
+    pub(crate) name: String,
+    /// File to write; standard output when missing
+    #[arg(long, short, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -3,10 +3,12 @@
 //! - [`config`]: reads and checks `config.yaml`.
 //! - [`render`]: writes the Envoy bootstrap for it, or the resources of an Istio gateway.
 //! - [`image`]: packs a filter as an OCI image.
+//! - [`classify`]: runs the router's classifier on lines of JSON, trains heads for it.
 //! - [`docs`]: generates reference pages from the code.
 //!
 //! Policy is not here: what a configuration means is decided in `turnpike-core`.
 
+pub mod classify;
 pub mod config;
 pub mod docs;
 pub mod image;

@@ -13,7 +13,9 @@ use turnpike::config::{LoadError, load};
 use turnpike::{docs, image, render};
 use turnpike_core::Config;
 
-use cli::{Cli, Command, Docs, FilterName, Image, Render, RenderEnvoy, RenderIstio};
+use cli::{
+    Classify, Cli, Command, Docs, FilterName, Image, Render, RenderEnvoy, RenderIstio, TrainHead,
+};
 
 /// The configuration has mistakes.
 const INVALID: u8 = 1;
@@ -27,6 +29,8 @@ fn main() -> ExitCode {
         Command::Render(Render::Envoy(arguments)) => render_envoy(&arguments),
         Command::Render(Render::Istio(arguments)) => render_istio(&arguments),
         Command::Image(arguments) => pack(&arguments),
+        Command::Classify(arguments) => classify(&arguments),
+        Command::TrainHead(arguments) => train_head(&arguments),
         Command::Docs(Docs::Metrics) => print(docs::metrics()),
     };
     match result {
@@ -76,6 +80,18 @@ fn pack(arguments: &Image) -> anyhow::Result<()> {
     };
     let digest = image::write(name, &arguments.wasm, &arguments.output)?;
     print(format!("{}: {digest}\n", arguments.output.display()))
+}
+
+fn classify(arguments: &Classify) -> anyhow::Result<()> {
+    let (input, output) = (std::io::stdin().lock(), std::io::stdout().lock());
+    turnpike::classify::classify(&arguments.heads, input, std::io::BufWriter::new(output))
+}
+
+fn train_head(arguments: &TrainHead) -> anyhow::Result<()> {
+    let (head, measured) =
+        turnpike::classify::train_head(&arguments.name, std::io::stdin().lock())?;
+    complain(format_args!("{measured}"));
+    write(arguments.output.as_deref(), head + "\n")
 }
 
 fn write(output: Option<&Path>, text: String) -> anyhow::Result<()> {

@@ -9,7 +9,6 @@
 
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, BuildError, MatchKind};
 use turnpike_core::decision::{KeywordOperator, KeywordRuleConfig};
-use turnpike_core::routing::KeywordMatcher;
 
 /// The compiled keyword rules.
 #[derive(Debug)]
@@ -101,8 +100,10 @@ impl Keywords {
     }
 }
 
-impl KeywordMatcher for Keywords {
-    fn matches(&self, text: &str) -> Vec<bool> {
+impl Keywords {
+    /// Which rules match: one entry for each, in their order.
+    #[must_use]
+    pub fn matches(&self, text: &str) -> Vec<bool> {
         let mut found: Vec<Vec<bool>> =
             self.rules.iter().map(|r| vec![false; r.keywords]).collect();
         self.exact.mark(text, &mut found);

@@ -1,6 +1,7 @@
 //! Signals that are found in the text itself, without asking anybody.
 //!
 //! [`keywords`]: the keyword rules of the configuration, all in one pass. [`pii`]: personal data and secrets that have a form.
+//! [`model`]: topic, attack, toxicity, difficulty, need for news, by a small model. [`Classifier`]: all of them for one request.
 //! No host, no I/O.
 
 #![cfg_attr(
@@ -13,5 +14,10 @@
     )
 )]
 
+mod classifier;
 pub mod keywords;
+pub mod model;
 pub mod pii;
+pub mod route;
+
+pub use classifier::{Classifier, ClassifierError};

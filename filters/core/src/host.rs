@@ -31,9 +31,9 @@ pub enum Flow {
 pub struct LocalReply {
     /// HTTP status.
     pub status: u16,
-    /// Headers beside `content-type: application/json`.
+    /// Headers; `content-type: application/json` unless there is one among them.
     pub headers: Vec<(&'static str, String)>,
-    /// JSON body.
+    /// Body.
     pub body: Vec<u8>,
 }
 
@@ -63,6 +63,11 @@ pub trait Host {
     fn replace_request_body(&mut self, body: &[u8]) -> Result<(), HostError>;
     /// Lets a held request go.
     fn resume_request(&mut self);
+    /// Asks for a call of [`RouterStream::on_slice`](crate::routing::RouterStream::on_slice) when other work had its turn.
+    ///
+    /// # Errors
+    /// No call will come.
+    fn call_later(&mut self) -> Result<(), HostError>;
     /// All response headers.
     fn response_headers(&mut self) -> Headers;
     /// Sets a response header.
@@ -107,7 +112,7 @@ pub trait Host {
     fn set_shared(&mut self, key: &str, value: &[u8], version: u32) -> Result<(), HostError>;
     /// Writes a warning to the proxy's log.
     fn warn(&mut self, message: &str);
-    /// Time in microseconds since an arbitrary fixed moment.
+    /// Time in microseconds since the Unix epoch.
     fn now_us(&mut self) -> u64;
 }
 

@@ -16,6 +16,7 @@
 pub mod cache;
 pub mod config;
 pub mod decision;
+pub mod guard;
 pub mod host;
 pub mod identity;
 pub mod json;

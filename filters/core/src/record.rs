@@ -44,6 +44,12 @@ pub(crate) struct Record {
     pub(crate) system_prompt: bool,
     /// Why a step fell back; empty when none did.
     pub(crate) fallback: Cow<'static, str>,
+    /// Kinds of personal data found, separated by commas.
+    pub(crate) pii_types: Cow<'static, str>,
+    /// Whether an attack was found.
+    pub(crate) jailbreak: bool,
+    /// Whether a guard of ours answered: no model worked.
+    pub(crate) blocked: bool,
     /// Whether the client asked for a stream.
     pub(crate) stream: bool,
     /// Whether Turnpike asked for a usage chunk that the client did not ask for.
@@ -66,6 +72,9 @@ impl Default for Record {
             cache: Cache::Skip,
             system_prompt: false,
             fallback: "".into(),
+            pii_types: "".into(),
+            jailbreak: false,
+            blocked: false,
             stream: false,
             usage_requested: false,
             prompt_bytes: 0,
@@ -111,6 +120,12 @@ impl Record {
         if !self.fallback.is_empty() {
             host.set_filter_state(state::FALLBACK, self.fallback.as_bytes());
         }
+        if !self.pii_types.is_empty() {
+            host.set_filter_state(state::PII_TYPES, self.pii_types.as_bytes());
+        }
+        if self.jailbreak {
+            host.set_filter_state(state::JAILBREAK, state::flag(true));
+        }
         host.set_filter_state(state::STREAM, state::flag(self.stream));
         host.set_filter_state(state::TIMING_ROUTER, self.router_us.to_string().as_bytes());
         let classified = millis(self.router_us.saturating_add(self.sidecar_us));
@@ -138,6 +153,7 @@ impl Record {
             decision,
             category,
             fallback,
+            pii_types,
             prompt_bytes,
             router_us,
             sidecar_us,
@@ -145,9 +161,10 @@ impl Record {
         } = self;
         let (reasoning, system_prompt) = (on_off(self.reasoning), on_off(self.system_prompt));
         let (stream, usage) = (on_off(self.stream), on_off(self.usage_requested));
+        let (jailbreak, blocked) = (on_off(self.jailbreak), on_off(self.blocked));
         let cache = self.cache.name();
         format!(
-            "{model}\n{decision}\n{category}\n{reasoning}\n{cache}\n{system_prompt}\n{fallback}\n{stream}\n{usage}\n{prompt_bytes}\n{router_us}\n{sidecar_us}\n"
+            "{model}\n{decision}\n{category}\n{reasoning}\n{cache}\n{system_prompt}\n{fallback}\n{pii_types}\n{jailbreak}\n{blocked}\n{stream}\n{usage}\n{prompt_bytes}\n{router_us}\n{sidecar_us}\n"
         )
     }
 
@@ -166,6 +183,9 @@ impl Record {
             },
             system_prompt: next()? == "on",
             fallback: text(next()?),
+            pii_types: text(next()?),
+            jailbreak: next()? == "on",
+            blocked: next()? == "on",
             stream: next()? == "on",
             usage_requested: next()? == "on",
             prompt_bytes: next()?.parse().ok()?,
@@ -190,6 +210,9 @@ mod tests {
             cache: Cache::Miss,
             system_prompt: false,
             fallback: "".into(),
+            pii_types: "CREDIT_CARD,US_SSN".into(),
+            jailbreak: true,
+            blocked: true,
             stream: true,
             usage_requested: true,
             prompt_bytes: 7,

@@ -4,6 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::guard::Block;
+
 /// Why a request is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
@@ -23,6 +25,10 @@ pub enum Fault {
     TooLarge(usize),
     /// The sidecar is needed and gone, late or overloaded, and `sidecar.on_error` is `block`.
     SidecarUnavailable,
+    /// A guard found what may not pass, and the API or the configuration wants an error.
+    Blocked(Block),
+    /// Guards could not read the request within `guards.budget_ms`, and `guards.on_budget` is `block`.
+    NotJudged,
     /// The sidecar has no place or time for the request.
     Overloaded,
     /// A mistake of ours.
@@ -38,7 +44,8 @@ impl Fault {
             Self::Unauthenticated => 401,
             Self::UnknownModel(_) | Self::UnknownPath(_) => 404,
             Self::MethodNotAllowed => 405,
-            Self::TooLarge(_) => 413,
+            Self::TooLarge(_) | Self::NotJudged => 413,
+            Self::Blocked(_) => 403,
             Self::SidecarUnavailable | Self::Overloaded => 503,
             Self::Internal(_) => 500,
         }
@@ -57,6 +64,8 @@ impl Fault {
             Self::TooLarge(_) => "request_too_large",
             Self::SidecarUnavailable => "sidecar_unavailable",
             Self::Overloaded => "overloaded",
+            Self::Blocked(block) => block.code(),
+            Self::NotJudged => "guard_budget_exceeded",
             Self::Internal(_) => "internal_error",
         }
     }
@@ -64,6 +73,7 @@ impl Fault {
     fn kind(&self) -> &'static str {
         match self.status() {
             401 => "authentication_error",
+            403 => "permission_error",
             503 => "service_unavailable_error",
             500 => "server_error",
             _ => "invalid_request_error",
@@ -85,6 +95,11 @@ impl Fault {
                 "The classifier that this request needs is not available; try again later.".into()
             }
             Self::Overloaded => "The server is overloaded; try again later.".into(),
+            Self::Blocked(block) => block.message(),
+            Self::NotJudged => {
+                "The request is too long to be checked by the guards in time; send less text."
+                    .into()
+            }
             Self::Internal(what) => format!("Internal error: {what}."),
         }
     }

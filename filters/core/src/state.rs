@@ -27,6 +27,10 @@ pub const SYSTEM_PROMPT: &str = "turnpike.system_prompt";
 pub const FALLBACK: &str = "turnpike.fallback";
 /// Code of the error reply, absent otherwise (router, meter → log).
 pub const BLOCK: &str = "turnpike.block";
+/// Kinds of personal data that a guard found, separated by commas; absent otherwise (router → log).
+pub const PII_TYPES: &str = "turnpike.pii_types";
+/// `true` when a guard found an attack; absent otherwise (router → log).
+pub const JAILBREAK: &str = "turnpike.jailbreak";
 /// `true` when the client asked for a stream (router → log).
 pub const STREAM: &str = "turnpike.stream";
 /// Prompt tokens counted (meter → log).

@@ -117,6 +117,7 @@ unsafe extern "C" {
         version: u32,
     ) -> u32;
     fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
+    fn proxy_set_effective_context(context: u32) -> u32;
 }
 
 fn ok(status: u32) -> Result<(), Refused> {
@@ -305,4 +306,10 @@ pub(crate) fn set_shared(key: &str, value: &[u8], version: u32) -> Result<(), Re
 pub(crate) fn set_tick_period(period_ms: u32) -> Result<(), Refused> {
     // SAFETY: no pointers.
     ok(unsafe { proxy_set_tick_period_milliseconds(period_ms) })
+}
+
+/// Makes the host calls that follow those of another context of this worker.
+pub(crate) fn set_effective_context(context: u32) -> Result<(), Refused> {
+    // SAFETY: no pointers.
+    ok(unsafe { proxy_set_effective_context(context) })
 }

@@ -14,6 +14,9 @@ use crate::{Counters, Outbox, SIDECAR_CLUSTER};
 /// Whole buffer, whatever its size.
 const ALL: usize = usize::MAX;
 
+/// How soon a request that made room for others is read on.
+const SLICE_PERIOD_MS: u32 = 1;
+
 /// How a filter reaches the sidecar.
 #[derive(Debug, Clone)]
 pub struct SidecarRoute {
@@ -28,13 +31,30 @@ pub struct SidecarRoute {
 pub struct WasmHost {
     counters: Rc<Counters>,
     sidecar: Option<SidecarRoute>,
+    later: bool,
+    call: Option<u32>,
 }
 
 impl WasmHost {
     /// A host that counts in `counters` and, for the router, reaches the sidecar.
     #[must_use]
     pub fn new(counters: Rc<Counters>, sidecar: Option<SidecarRoute>) -> Self {
-        Self { counters, sidecar }
+        Self {
+            counters,
+            sidecar,
+            later: false,
+            call: None,
+        }
+    }
+
+    /// Whether `call_later` was called since this was asked last.
+    pub fn take_later(&mut self) -> bool {
+        std::mem::take(&mut self.later)
+    }
+
+    /// The token of the call to the sidecar that was sent since this was asked last.
+    pub fn take_call(&mut self) -> Option<u32> {
+        self.call.take()
     }
 
     /// The value of a host call, or nothing and a count.
@@ -89,6 +109,16 @@ impl Host for WasmHost {
         let _ = self.done("resume", abi::continue_request());
     }
 
+    fn call_later(&mut self) -> Result<(), HostError> {
+        // Only the router has a root context that calls back.
+        if self.sidecar.is_none() {
+            return Err(HostError);
+        }
+        self.done("set_tick", abi::set_tick_period(SLICE_PERIOD_MS))?;
+        self.later = true;
+        Ok(())
+    }
+
     fn response_headers(&mut self) -> Headers {
         self.headers(Map::Response)
     }
@@ -135,7 +165,8 @@ impl Host for WasmHost {
             timeout,
         );
         // No cluster, no healthy host, or its circuit breaker: not a mistake, and counted as a fallback.
-        sent.map(|_token| ()).map_err(|_| HostError)
+        self.call = Some(sent.map_err(|_| HostError)?);
+        Ok(())
     }
 
     fn store(&mut self, entry: StoreRequest) -> Result<(), HostError> {
@@ -148,7 +179,14 @@ impl Host for WasmHost {
     }
 
     fn reply(&mut self, reply: LocalReply) {
-        let mut headers = vec![("content-type", b"application/json".as_slice())];
+        let mut headers: Vec<(&str, &[u8])> = Vec::with_capacity(2);
+        if !reply
+            .headers
+            .iter()
+            .any(|(name, _)| *name == "content-type")
+        {
+            headers.push(("content-type", b"application/json"));
+        }
         headers.extend(
             reply
                 .headers

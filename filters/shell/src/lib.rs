@@ -49,6 +49,15 @@ pub fn configuration(filter: &str, size: usize) -> Option<(Vec<String>, Config)>
     }
 }
 
+/// Runs `work` with the host calls of another context of this worker; `false` when the host does not know it.
+pub fn within(context: u32, own: u32, work: impl FnOnce()) -> bool {
+    if abi::set_effective_context(context).is_err() {
+        return false;
+    }
+    work();
+    abi::set_effective_context(own).is_ok()
+}
+
 /// Asks for ticks of the root context; `false` when the host gives none.
 #[must_use]
 pub fn tick_every(period: Duration) -> bool {

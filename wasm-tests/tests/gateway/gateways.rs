@@ -5,7 +5,7 @@ use std::ops::Deref;
 use tokio::sync::OnceCell;
 use turnpike::render::Filters;
 use turnpike_core::Config;
-use turnpike_core::decision::OnError;
+use turnpike_core::decision::{CategoryConfig, OnError};
 use wasm_tests::harness::{Client, Reply, Stack, StackOptions, root};
 use wasm_tests::standin::Received;
 
@@ -97,6 +97,15 @@ pub(crate) async fn router_only(user: &str) -> Case {
     Case::new(shared(&STACK, change, options).await, user)
 }
 
+/// Adds a category that the model in the router does not know, so that the sidecar judges all of them.
+fn needs_sidecar(config: &mut Config) {
+    config.categories.push(CategoryConfig {
+        name: "gardening".into(),
+        description: "gardens, flowers, vegetables and their care".into(),
+        ..CategoryConfig::default()
+    });
+}
+
 /// A sidecar that never comes, and `on_error: block`.
 pub(crate) async fn blocking(user: &str) -> Case {
     static STACK: Shared = OnceCell::const_new();
@@ -104,14 +113,20 @@ pub(crate) async fn blocking(user: &str) -> Case {
         without_sidecar: true,
         ..StackOptions::default()
     };
-    let change = |config: &mut Config| config.sidecar.on_error = OnError::Block;
+    let change = |config: &mut Config| {
+        needs_sidecar(config);
+        config.sidecar.on_error = OnError::Block;
+    };
     Case::new(shared(&STACK, change, options).await, user)
 }
 
 /// A gateway that waits 300 ms for its sidecar, which takes connections and never answers.
 pub(crate) async fn frozen(user: &str) -> Case {
     static STACK: Shared = OnceCell::const_new();
-    let change = |config: &mut Config| config.sidecar.timeout_ms = 300;
+    let change = |config: &mut Config| {
+        needs_sidecar(config);
+        config.sidecar.timeout_ms = 300;
+    };
     let stack = shared(&STACK, change, StackOptions::default()).await;
     stack.freeze_sidecar();
     Case::new(stack, user)
@@ -126,7 +141,7 @@ pub(crate) async fn fragile(user: &str) -> (Case, tokio::sync::MutexGuard<'stati
         without_sidecar: true,
         ..StackOptions::default()
     };
-    let stack = shared(&STACK, |_| (), options).await;
+    let stack = shared(&STACK, needs_sidecar, options).await;
     stack.kill_sidecar();
     stack
         .start_sidecar()

@@ -14,6 +14,7 @@ mod apis;
 mod billing;
 mod cache;
 mod cap;
+mod classifier;
 mod cost;
 mod errors;
 mod gateways;

@@ -55,10 +55,15 @@ async fn the_router_alone_routes_and_asks_for_no_usage() {
 }
 
 #[tokio::test]
-async fn without_a_sidecar_only_rules_decide() {
+async fn without_a_sidecar_rules_and_the_model_decide() {
     let gateway = router_only("alone-no-sidecar").await;
     let call = gateway.ask("auto", "What is the derivative of x squared?");
     let reply = call.send().await.unwrap();
     assert_eq!(reply.status, 200);
+    assert_eq!(
+        gateway.upstream(&reply).await.json()["model"],
+        "gpt-oss-120b"
+    );
+    let reply = gateway.ask("auto", "Tell me a joke.").send().await.unwrap();
     assert_eq!(gateway.upstream(&reply).await.json()["model"], "qwen3-8b");
 }

@@ -1,4 +1,4 @@
-//! Turnpike's own sections: `sidecar`, `envoy`, `limits`.
+//! Turnpike's own sections: `sidecar`, `envoy`, `guards`, `limits`.
 
 use serde::{Deserialize, Serialize};
 
@@ -112,6 +112,53 @@ impl Default for EnvoyConfig {
             access_log: "/dev/stdout".into(),
         }
     }
+}
+
+/// `guards`: how guards answer, and the time that reading a request in the proxy may take.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GuardsConfig {
+    /// What a client gets whose request is blocked.
+    pub block_response: BlockResponse,
+    /// Milliseconds after which reading makes room for other requests of the worker; it goes on a millisecond later.
+    pub slice_ms: u32,
+    /// Milliseconds of reading in all after which a request counts as too long to be judged here.
+    pub budget_ms: u32,
+    /// What happens then to a request that guards must see.
+    pub on_budget: OnBudget,
+}
+
+impl Default for GuardsConfig {
+    fn default() -> Self {
+        Self {
+            block_response: BlockResponse::default(),
+            slice_ms: 2,
+            budget_ms: 500,
+            on_budget: OnBudget::default(),
+        }
+    }
+}
+
+/// `guards.block_response`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum BlockResponse {
+    /// 200 with an answer of the API that was called, which says that it was filtered.
+    #[default]
+    Completion,
+    /// 403 with an error object.
+    Error,
+}
+
+/// `guards.on_budget`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnBudget {
+    /// 413 with an error object.
+    #[default]
+    Block,
+    /// The request goes on if what was read holds nothing.
+    Allow,
 }
 
 /// `limits`: what a request may be.

@@ -17,7 +17,10 @@ mod validate_maas;
 mod validate_rules;
 
 pub use error::{ConfigError, ConfigErrors, Note};
-pub use gateway::{AddressConfig, EncoderConfig, EnvoyConfig, LimitsConfig, SidecarConfig};
+pub use gateway::{
+    AddressConfig, BlockResponse, EncoderConfig, EnvoyConfig, GuardsConfig, LimitsConfig, OnBudget,
+    SidecarConfig,
+};
 pub use load::FilterConfig;
 pub use telemetry::TelemetryConfig;
 
@@ -81,6 +84,8 @@ pub struct Config {
     pub sidecar: SidecarConfig,
     /// Addresses of the rendered Envoy.
     pub envoy: EnvoyConfig,
+    /// How guards answer, and the time that reading a request may take.
+    pub guards: GuardsConfig,
     /// Limits on requests.
     pub limits: LimitsConfig,
     /// What is told beside metrics.

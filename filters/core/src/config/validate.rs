@@ -7,6 +7,7 @@ use super::validate_rules::check_effort;
 use super::{AddressConfig, Config, ConfigError};
 use crate::cache::{EvictionPolicy, SemanticCacheConfig};
 use crate::decision::VllmEndpointConfig;
+use crate::guard::pii_kind_problem;
 
 /// Collects mistakes under their paths.
 #[derive(Default)]
@@ -265,15 +266,38 @@ impl Config {
     }
 
     fn check_guards(&self, c: &mut Checker) {
-        if self.prompt_guard.enabled {
-            c.error("prompt_guard.enabled", "this version has no jailbreak guard and refuses to run as if it had one; set it to false");
-        }
-        if self.classifier.pii_model.is_some() {
-            c.error("classifier.pii_model", "this version has no personal-data guard and refuses to run as if it had one; remove the key");
+        for (path, threshold) in [
+            ("prompt_guard.threshold", self.prompt_guard.threshold),
+            (
+                "classifier.pii_model.threshold",
+                self.classifier.pii_model.threshold,
+            ),
+        ] {
+            if let Some(threshold) = threshold {
+                c.unit_interval(path, threshold);
+            }
         }
         for (name, model) in &self.model_config {
-            if model.pii_policy.is_some() {
-                c.error(format!("model_config.{name}.pii_policy"), "this version has no personal-data guard and refuses to run as if it had one; remove the key");
+            let allowed = model
+                .pii_policy
+                .iter()
+                .flat_map(|policy| &policy.pii_types_allowed);
+            for (i, kind) in allowed.enumerate() {
+                if let Some(problem) = pii_kind_problem(kind) {
+                    c.error(
+                        format!("model_config.{name}.pii_policy.pii_types_allowed[{i}]"),
+                        problem,
+                    );
+                }
+            }
+        }
+        let guards = &self.guards;
+        for (path, ms) in [
+            ("guards.slice_ms", guards.slice_ms),
+            ("guards.budget_ms", guards.budget_ms),
+        ] {
+            if !(1..=60_000).contains(&ms) {
+                c.error(path, format!("must be between 1 and 60000, got {ms}"));
             }
         }
     }

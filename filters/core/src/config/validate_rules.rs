@@ -40,7 +40,7 @@ impl Config {
             }
         }
         for (i, plugin) in decision.plugins.iter().enumerate() {
-            if let Err(error) = plugin.semantic_cache(&format!("{at}.plugins[{i}]")) {
+            if let Err(error) = plugin.read(&format!("{at}.plugins[{i}]")) {
                 c.errors.push(error);
             }
         }

@@ -57,9 +57,28 @@ pub struct ModelConfig {
     /// Price, for cost metrics.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pricing: Option<PricingConfig>,
-    /// Personal-data policy of older vLLM Semantic Router configs.
+    /// Personal data that requests to this model may hold.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub pii_policy: Option<Value>,
+    pub pii_policy: Option<PiiPolicyConfig>,
+}
+
+/// `model_config.*.pii_policy`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PiiPolicyConfig {
+    /// Whether every kind may pass.
+    pub allow_by_default: bool,
+    /// Kinds that may pass all the same: `EMAIL_ADDRESS`, `PHONE_NUMBER` …
+    pub pii_types_allowed: Vec<String>,
+}
+
+impl Default for PiiPolicyConfig {
+    fn default() -> Self {
+        Self {
+            allow_by_default: true,
+            pii_types_allowed: Vec::new(),
+        }
+    }
 }
 
 /// Price of a model per million tokens.
@@ -215,7 +234,7 @@ pub struct ModelRefConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PluginConfig {
-    /// `semantic-cache`.
+    /// `semantic-cache`, `pii` or `jailbreak`.
     #[serde(rename = "type")]
     pub kind: String,
     /// Settings of that type.
@@ -239,6 +258,49 @@ impl Default for SemanticCachePluginConfig {
         Self {
             enabled: true,
             similarity_threshold: None,
+        }
+    }
+}
+
+/// `configuration` of the plugin `pii`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PiiPluginConfig {
+    /// Whether personal data is looked for.
+    pub enabled: bool,
+    /// Kinds that may pass; all others block.
+    pub pii_types_allowed: Vec<String>,
+    /// Score from which a finding counts, 0 to 1; `classifier.pii_model.threshold` if missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f32>,
+}
+
+impl Default for PiiPluginConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            pii_types_allowed: Vec::new(),
+            threshold: None,
+        }
+    }
+}
+
+/// `configuration` of the plugin `jailbreak`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct JailbreakPluginConfig {
+    /// Whether attacks on this decision's requests are stopped; `prompt_guard.enabled` for the others.
+    pub enabled: bool,
+    /// Probability from which a request counts as an attack; `prompt_guard.threshold` if missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f32>,
+}
+
+impl Default for JailbreakPluginConfig {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            threshold: None,
         }
     }
 }
@@ -270,9 +332,29 @@ pub enum ReasoningKind {
 pub struct ClassifierConfig {
     /// Topic classifier.
     pub category_model: CategoryModelConfig,
-    /// Personal-data classifier.
+    /// Personal-data detectors.
+    pub pii_model: PiiModelConfig,
+}
+
+/// `classifier.pii_model`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PiiModelConfig {
+    /// Score from which a finding counts, 0.5 to 1; 0.5 if missing.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub pii_model: Option<Value>,
+    pub threshold: Option<f32>,
+    /// Accepted for compatibility.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model_id: Option<String>,
+    /// Accepted for compatibility.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub use_cpu: Option<bool>,
+    /// Accepted for compatibility.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub use_modernbert: Option<bool>,
+    /// Accepted for compatibility.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pii_mapping_path: Option<String>,
 }
 
 /// `classifier.category_model`.
@@ -313,7 +395,7 @@ impl Default for CategoryModelConfig {
 pub struct PromptGuardConfig {
     /// Whether jailbreaks are stopped.
     pub enabled: bool,
-    /// Confidence from which a prompt counts as an attack.
+    /// Probability from which a request counts as an attack, 0 to 1; the model's own threshold if missing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threshold: Option<f32>,
     /// Accepted for compatibility.

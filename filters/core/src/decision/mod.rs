@@ -6,3 +6,4 @@ mod plugin;
 
 pub use config::*;
 pub use engine::{Category, Engine, Verdict};
+pub use plugin::Plugin;

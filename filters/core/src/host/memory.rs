@@ -23,6 +23,8 @@ pub(crate) struct MemoryHost {
     pub(crate) asked: Vec<(String, serde_json::Value)>,
     pub(crate) stored: Vec<StoreRequest>,
     pub(crate) reply: Option<LocalReply>,
+    /// How often `call_later` was called.
+    pub(crate) called_later: usize,
     pub(crate) resumed: bool,
     pub(crate) counters: BTreeMap<String, u64>,
     pub(crate) histograms: BTreeMap<String, Vec<u64>>,
@@ -180,6 +182,11 @@ impl Host for MemoryHost {
         self.stored.push(entry);
         Ok(())
     }
+    fn call_later(&mut self) -> Result<(), HostError> {
+        self.called_later += 1;
+        Ok(())
+    }
+
     fn reply(&mut self, reply: LocalReply) {
         assert!(self.reply.is_none(), "two local replies");
         self.reply = Some(reply);

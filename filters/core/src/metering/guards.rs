@@ -1,7 +1,8 @@
-//! What guards before or behind the meter say about a request. Any filter of the chain may publish it, Envoy's own
+//! What guards say about a request: the router, and others before or behind the meter. Any filter of the chain may publish it, Envoy's own
 //! `set_filter_state` too, whose strings are no values of Wasm filters and are found only by the path of filter state.
 
 use crate::host::Host;
+use crate::record::Record;
 
 /// Kinds of personal data found, separated by commas; absent when there are none.
 const PII_TYPES: &str = "wasm.turnpike.pii_types";
@@ -26,5 +27,20 @@ impl Guards {
             pii_types: String::from_utf8_lossy(&pii_types).into_owned(),
             jailbreak: found(JAILBREAK).is_some(),
         }
+    }
+
+    /// Adds what the router found.
+    pub(super) fn add(&mut self, record: &Record) {
+        self.jailbreak |= record.jailbreak;
+        let known = |kind: &str| self.pii_types.split(',').any(|k| k.trim() == kind);
+        let new: Vec<&str> = record
+            .pii_types
+            .split(',')
+            .filter(|kind| !kind.is_empty() && !known(kind))
+            .collect();
+        if !self.pii_types.is_empty() && !new.is_empty() {
+            self.pii_types.push(',');
+        }
+        self.pii_types.push_str(&new.join(","));
     }
 }

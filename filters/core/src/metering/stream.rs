@@ -197,6 +197,7 @@ impl MeterStream {
         if meter.reads_security() {
             self.guards = Guards::published(host);
         }
+        self.guards.add(&self.record);
     }
 
     fn read_response_headers(&mut self, host: &mut impl Host, headers: &Headers) {
@@ -268,6 +269,9 @@ impl MeterStream {
         let Some(response) = &self.response else {
             return Tokens::default();
         };
+        if self.record.blocked {
+            return Tokens::default();
+        }
         let Seen { usage, text_bytes } = response.seen();
         if self.record.cache == Cache::Hit && !meter.mode.counts_cached_tokens() {
             // Costs may have a price for hits, so the numbers are kept apart from what is counted.

@@ -103,10 +103,10 @@ metrics! {
         "Requests for which the semantic cache was asked in vain (MaaS mode).";
     /// Personal data found, by kind (MaaS mode).
     PiiDetections = "semantic_router_pii_detections_total", Kind::Counter, [User, Tier, PiiType],
-        "Kinds of personal data that a guard before or behind the meter found in a request, once for each kind (MaaS mode).";
+        "Kinds of personal data that a guard found in a request, once for each kind (MaaS mode).";
     /// Attacks found (MaaS mode).
     JailbreakDetections = "semantic_router_jailbreak_detections_total", Kind::Counter, [User, Tier],
-        "Requests in which a guard before or behind the meter found an attack (MaaS mode).";
+        "Requests that a guard stopped as an attack (MaaS mode).";
     /// Requests with reasoning switched on (MaaS mode).
     ReasoningRequests = "semantic_router_reasoning_requests_total", Kind::Counter, [User, Tier, Model],
         "Requests for which reasoning was switched on (MaaS mode).";

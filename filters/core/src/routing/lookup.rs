@@ -1,6 +1,7 @@
 //! The cache lookup of a request, and what a stored answer becomes.
 
-use super::route::{KeywordMatcher, Route, Router};
+use super::route::{Route, Router};
+use super::signals::Signals;
 use super::stream::Work;
 use crate::cache::Skip;
 use crate::host::{Flow, Host, LocalReply};
@@ -16,8 +17,8 @@ pub(super) struct Lookup {
 }
 
 /// Whether the cache is asked, and under which key.
-pub(super) fn plan_lookup<K: KeywordMatcher>(
-    router: &Router<K>,
+pub(super) fn plan_lookup<S: Signals>(
+    router: &Router<S>,
     host: &mut impl Host,
     work: &Work,
     route: Option<&Route>,
@@ -34,8 +35,8 @@ pub(super) fn plan_lookup<K: KeywordMatcher>(
     }
 }
 
-fn lookup<K: KeywordMatcher>(
-    router: &Router<K>,
+fn lookup<S: Signals>(
+    router: &Router<S>,
     host: &mut impl Host,
     work: &Work,
     route: Option<&Route>,
@@ -60,6 +61,7 @@ fn lookup<K: KeywordMatcher>(
         endpoint,
         request,
         body,
+        ..
     } = work;
     let partition =
         partitioner.partition(*endpoint, request, body, user.as_deref(), tier.as_deref())?;

@@ -1,28 +1,33 @@
 //! The compiled router, and the route of one request.
 
+use std::collections::BTreeMap;
+
+use super::signals::{Found, Signals, Wanted};
+use super::topics::Topics;
 use crate::cache::Partitioner;
-use crate::config::Config;
+use crate::config::{Config, GuardsConfig};
 use crate::decision::{
-    Category, DecisionConfig, Engine, ModelRefConfig, OnError, ReasoningKind,
+    Category, DecisionConfig, Engine, ModelRefConfig, OnError, Plugin, ReasoningKind,
     SemanticCachePluginConfig, Verdict,
 };
+use crate::guard::Policy;
 use crate::state;
-
-/// Tells which keyword rules match a text.
-pub trait KeywordMatcher {
-    /// One entry for each rule of the configuration, in its order.
-    fn matches(&self, text: &str) -> Vec<bool>;
-}
 
 /// The compiled router, one for a worker.
 #[derive(Debug)]
-pub struct Router<K> {
+pub struct Router<S> {
     pub(super) auto_names: Vec<String>,
     pub(super) models: Vec<String>,
     pub(super) models_list: Vec<u8>,
-    pub(super) keywords: K,
+    pub(super) signals: S,
+    topics: Option<Topics>,
+    pub(super) guards: GuardsConfig,
+    /// What some route asks for.
+    wanted: Wanted,
     engine: Engine,
     routes: Vec<Route>,
+    /// By model, for requests whose client named it.
+    named_policies: BTreeMap<String, Policy>,
     default_route: Route,
     fallback_route: Route,
     pub(super) sidecar_enabled: bool,
@@ -48,6 +53,7 @@ pub struct Route {
     /// Top-level member that tells the model so: key and JSON value.
     pub(super) reasoning_member: Option<(String, String)>,
     pub(super) cache: CachePolicy,
+    pub(super) policy: Policy,
 }
 
 /// What a route may take from the cache.
@@ -57,10 +63,10 @@ pub(super) struct CachePolicy {
     pub(super) similarity_threshold: f32,
 }
 
-impl<K: KeywordMatcher> Router<K> {
+impl<S: Signals> Router<S> {
     /// Compiles a configuration that [`Config::validate`] accepts; `filters` are those in the chain.
     #[must_use]
-    pub fn compile(config: &Config, filters: &[String], keywords: K) -> Self {
+    pub fn compile(config: &Config, filters: &[String], signals: S) -> Self {
         let rule_names: Vec<String> = config
             .keyword_rules
             .iter()
@@ -70,12 +76,34 @@ impl<K: KeywordMatcher> Router<K> {
             enabled: config.semantic_cache.enabled,
             similarity_threshold: config.semantic_cache.similarity_threshold,
         };
+        let threshold = signals.jailbreak_threshold();
+        let policy = |model: &str, decision| Policy::compile(config, model, decision, threshold);
         let plain = |decision: &str| Route {
             model: config.default_model.clone(),
             decision: decision.into(),
             reasoning: false,
             reasoning_member: None,
             cache: default_cache,
+            policy: policy(&config.default_model, None),
+        };
+        let routes: Vec<Route> = config
+            .decisions
+            .iter()
+            .map(|d| route(config, d, default_cache, threshold))
+            .collect();
+        let policies: BTreeMap<String, Policy> = config
+            .model_config
+            .keys()
+            .map(|model| (model.clone(), policy(model, None)))
+            .collect();
+        let every = || {
+            let routed = routes.iter().map(|route| &route.policy);
+            routed.chain(policies.values())
+        };
+        let wanted = Wanted {
+            topics: false,
+            jailbreak: every().any(Policy::wants_jailbreak),
+            pii: every().any(Policy::wants_pii),
         };
         let cache = config
             .semantic_cache
@@ -85,13 +113,13 @@ impl<K: KeywordMatcher> Router<K> {
             auto_names: vec!["auto".into(), config.auto_model_name().into()],
             models: config.model_config.keys().cloned().collect(),
             models_list: super::models_list(config),
-            keywords,
+            topics: Topics::compile(&config.categories, signals.topics()),
+            guards: config.guards.clone(),
+            wanted,
+            named_policies: policies,
+            signals,
             engine: Engine::compile(&config.decisions, &rule_names),
-            routes: config
-                .decisions
-                .iter()
-                .map(|d| route(config, d, default_cache))
-                .collect(),
+            routes,
             default_route: plain("default"),
             fallback_route: plain("fallback"),
             sidecar_enabled: config.sidecar.enabled,
@@ -109,7 +137,7 @@ impl<K: KeywordMatcher> Router<K> {
     /// The route with what is known; `None` when the category must be asked for.
     pub(super) fn route(&self, keywords: &[bool], category: Category<'_>) -> Option<&Route> {
         let category = match category {
-            Category::Unasked if !self.sidecar_enabled => Category::None,
+            Category::Unasked if !self.sidecar_enabled && self.topics.is_none() => Category::None,
             other => other,
         };
         match self.engine.decide(keywords, category) {
@@ -136,7 +164,29 @@ impl<K: KeywordMatcher> Router<K> {
                 enabled: false,
                 ..self.default_cache
             },
+            policy: self.named_policies.get(model).cloned().unwrap_or_default(),
         })
+    }
+
+    /// What must be read for a request: what the guards of some route need, topics if they decide and the model knows them.
+    pub(super) fn wanted(&self, route: Option<&Route>) -> Wanted {
+        match route {
+            Some(route) => Wanted {
+                topics: false,
+                jailbreak: route.policy.wants_jailbreak(),
+                pii: route.policy.wants_pii(),
+            },
+            None => Wanted {
+                topics: self.topics.is_some(),
+                ..self.wanted
+            },
+        }
+    }
+
+    /// The category that the topics make up, if it is sure enough.
+    pub(super) fn read_category(&self, found: &Found) -> Option<&str> {
+        let (name, probability) = self.topics.as_ref()?.best(&found.topics)?;
+        (probability >= self.category_threshold).then_some(name)
     }
 
     /// The category, if the head is sure enough.
@@ -157,7 +207,12 @@ impl<K: KeywordMatcher> Router<K> {
     }
 }
 
-fn route(config: &Config, decision: &DecisionConfig, default_cache: CachePolicy) -> Route {
+fn route(
+    config: &Config,
+    decision: &DecisionConfig,
+    default_cache: CachePolicy,
+    jailbreak_threshold: f32,
+) -> Route {
     let default_ref = ModelRefConfig {
         model: config.default_model.clone(),
         ..Default::default()
@@ -170,14 +225,15 @@ fn route(config: &Config, decision: &DecisionConfig, default_cache: CachePolicy)
         reasoning: chosen.use_reasoning && member.is_some(),
         reasoning_member: member,
         cache: cache_policy(decision, default_cache),
+        policy: Policy::compile(config, &chosen.model, Some(decision), jailbreak_threshold),
     }
 }
 
 fn cache_policy(decision: &DecisionConfig, default: CachePolicy) -> CachePolicy {
-    let plugin = decision
-        .plugins
-        .iter()
-        .find_map(|p| p.semantic_cache("").ok());
+    let plugin = decision.plugins.iter().find_map(|p| match p.read("") {
+        Ok(Plugin::SemanticCache(plugin)) => Some(plugin),
+        _ => None,
+    });
     match plugin {
         None => default,
         Some(SemanticCachePluginConfig {

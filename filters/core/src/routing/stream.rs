@@ -2,8 +2,11 @@
 
 use super::capture::{Capture, Wanted, may_be_stored};
 use super::lookup::{Lookup, plan_lookup, reply_from_cache, serves};
-use super::route::{KeywordMatcher, Route, Router};
+use super::route::{Route, Router};
+use super::signals::{Found, Part, Progress, Signals};
+use crate::config::{BlockResponse, OnBudget};
 use crate::decision::{Category, OnError};
+use crate::guard::{self, Block, Findings};
 use crate::host::{
     Flow, Headers, Host, HostError, LocalReply, content_length, endpoint, hyphenated, refuse,
     replace_body,
@@ -11,29 +14,53 @@ use crate::host::{
 use crate::metrics::Metric;
 use crate::record::{Cache, Record};
 use crate::reply::Fault;
-use crate::request::{Edits, Endpoint, Request};
+use crate::request::{Edits, Endpoint, Request, Role};
 use crate::sidecar::{
     ANALYZE_PATH, AnalyzeRequest, AnalyzeResponse, CacheAnswer, CacheLookup, Head,
 };
 use crate::state;
 
 /// One stream.
-#[derive(Debug, Default)]
-pub struct RouterStream {
-    phase: Phase,
+#[derive(Debug)]
+pub struct RouterStream<S: Signals> {
+    phase: Phase<S::Reading>,
     capture: Option<Capture>,
     record: Record,
 }
 
+impl<S: Signals> Default for RouterStream<S> {
+    fn default() -> Self {
+        Self {
+            phase: Phase::Idle,
+            capture: None,
+            record: Record::default(),
+        }
+    }
+}
+
 #[derive(Debug, Default)]
-enum Phase {
+enum Phase<R> {
     /// Not an LLM request, or done with.
     #[default]
     Idle,
     /// Headers are held, the body is coming.
     Body(Endpoint),
+    /// The texts are being read.
+    Reading(Box<Reading<R>>),
     /// The sidecar was asked.
     Asked(Box<Question>),
+}
+
+/// Texts that are being read.
+#[derive(Debug)]
+struct Reading<R> {
+    work: Work,
+    /// Route that does not depend on what is found.
+    route: Option<Route>,
+    keywords: Vec<bool>,
+    reading: R,
+    guarded: bool,
+    took_us: u64,
 }
 
 /// What was asked of the sidecar, and what to do with the answer.
@@ -42,6 +69,8 @@ struct Question {
     work: Work,
     /// Route that does not depend on the answer.
     route: Option<Route>,
+    /// Category that chose that route.
+    category: String,
     keywords: Vec<bool>,
     lookup: Option<Lookup>,
     asked_us: u64,
@@ -53,6 +82,8 @@ pub(super) struct Work {
     pub(super) endpoint: Endpoint,
     pub(super) request: Request,
     pub(super) body: Vec<u8>,
+    /// What guards found in it.
+    findings: Findings,
 }
 
 /// Why the sidecar's answer cannot be used.
@@ -73,11 +104,11 @@ impl SidecarFault {
     }
 }
 
-impl RouterStream {
+impl<S: Signals> RouterStream<S> {
     /// Request headers are here.
-    pub fn on_request_headers<K: KeywordMatcher>(
+    pub fn on_request_headers(
         &mut self,
-        router: &Router<K>,
+        router: &Router<S>,
         host: &mut impl Host,
         end_of_stream: bool,
     ) -> Flow {
@@ -111,9 +142,9 @@ impl RouterStream {
     }
 
     /// More of the request body is held, `size` bytes in all.
-    pub fn on_request_chunk<K: KeywordMatcher>(
+    pub fn on_request_chunk(
         &mut self,
-        router: &Router<K>,
+        router: &Router<S>,
         host: &mut impl Host,
         size: usize,
     ) -> Flow {
@@ -129,15 +160,11 @@ impl RouterStream {
     }
 
     /// The request body is complete.
-    pub fn on_request_body<K: KeywordMatcher>(
-        &mut self,
-        router: &Router<K>,
-        host: &mut impl Host,
-    ) -> Flow {
+    pub fn on_request_body(&mut self, router: &Router<S>, host: &mut impl Host) -> Flow {
         let endpoint = match self.phase {
             Phase::Body(endpoint) => endpoint,
             Phase::Idle => return Flow::Continue,
-            Phase::Asked(_) => return Flow::Pause,
+            Phase::Reading(_) | Phase::Asked(_) => return Flow::Pause,
         };
         self.phase = Phase::Idle;
         let started = host.now_us();
@@ -150,6 +177,7 @@ impl RouterStream {
                     endpoint,
                     request,
                     body,
+                    findings: Findings::default(),
                 },
             ),
             Err(error) => refuse(host, &Fault::BadRequest(error.to_string())),
@@ -159,7 +187,7 @@ impl RouterStream {
     }
 
     /// A step of ours is over. Publishes what is known, unless the sidecar is to be heard first.
-    fn computed<K>(&mut self, router: &Router<K>, host: &mut impl Host, started: u64) {
+    fn computed(&mut self, router: &Router<S>, host: &mut impl Host, started: u64) {
         let took = host.now_us().saturating_sub(started);
         self.record.router_us = self.record.router_us.saturating_add(took);
         if matches!(self.phase, Phase::Idle) {
@@ -167,18 +195,13 @@ impl RouterStream {
         }
     }
 
-    fn decide<K: KeywordMatcher>(
-        &mut self,
-        router: &Router<K>,
-        host: &mut impl Host,
-        work: Work,
-    ) -> Flow {
+    fn decide(&mut self, router: &Router<S>, host: &mut impl Host, work: Work) -> Flow {
         let request = &work.request;
         self.record.stream = request.stream;
         self.record.prompt_bytes = u64::try_from(request.text_bytes()).unwrap_or(u64::MAX);
         let is_auto = router.auto_names.contains(&request.model);
         let (keywords, route) = if is_auto {
-            let keywords = router.keywords.matches(&request.routing_text(&work.body));
+            let keywords = router.signals.keywords(&request.routing_text(&work.body));
             let route = router.route(&keywords, Category::Unasked).cloned();
             (keywords, route)
         } else {
@@ -187,15 +210,166 @@ impl RouterStream {
             };
             (Vec::new(), Some(route))
         };
+        let wanted = router.wanted(route.as_ref());
+        if !wanted.any() {
+            return self.with_found(router, host, work, route, keywords, &Found::default());
+        }
+        let parts = parts(&work, wanted.guards());
+        self.read(
+            router,
+            host,
+            Reading {
+                work,
+                route,
+                keywords,
+                reading: router.signals.begin(wanted, parts),
+                guarded: wanted.guards(),
+                took_us: 0,
+            },
+        )
+    }
+
+    /// Other work had its turn: reads on.
+    pub fn on_slice(&mut self, router: &Router<S>, host: &mut impl Host) {
+        let Phase::Reading(reading) = std::mem::take(&mut self.phase) else {
+            return;
+        };
+        let started = host.now_us();
+        let flow = self.read(router, host, *reading);
+        self.computed(router, host, started);
+        if flow == Flow::Continue {
+            host.resume_request();
+        }
+    }
+
+    /// Reads for a slice of time, or to the end where nobody would call again.
+    fn read(
+        &mut self,
+        router: &Router<S>,
+        host: &mut impl Host,
+        mut reading: Reading<S::Reading>,
+    ) -> Flow {
+        let micros = |ms: u32| u64::from(ms).saturating_mul(1000);
+        let (slice, budget) = (
+            micros(router.guards.slice_ms),
+            micros(router.guards.budget_ms),
+        );
+        loop {
+            let started = host.now_us();
+            let left = slice.min(budget.saturating_sub(reading.took_us));
+            let mut took = 0;
+            let progress = router.signals.read(&mut reading.reading, &mut || {
+                took = host.now_us().saturating_sub(started);
+                took < left
+            });
+            reading.took_us = reading.took_us.saturating_add(took);
+            let found = router.signals.found(&reading.reading);
+            let Reading {
+                work,
+                route,
+                keywords,
+                guarded,
+                took_us,
+                ..
+            } = reading;
+            if progress == Progress::Done {
+                return self.with_found(router, host, work, route, keywords, &found);
+            }
+            if took_us >= budget {
+                return self.over_budget(router, host, work, route, keywords, guarded, found);
+            }
+            reading = Reading {
+                work,
+                route,
+                keywords,
+                guarded,
+                took_us,
+                reading: reading.reading,
+            };
+            if host.call_later().is_ok() {
+                self.phase = Phase::Reading(Box::new(reading));
+                return Flow::Pause;
+            }
+        }
+    }
+
+    /// Reading took longer than it may. What was found counts; whether the rest may pass unread is configured.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a step of `read`, with its parts"
+    )]
+    fn over_budget(
+        &mut self,
+        router: &Router<S>,
+        host: &mut impl Host,
+        work: Work,
+        route: Option<Route>,
+        keywords: Vec<bool>,
+        guarded: bool,
+        found: Found,
+    ) -> Flow {
+        let reason = if guarded {
+            "guard_budget"
+        } else {
+            "topic_budget"
+        };
+        host.count(Metric::Fallbacks, &[reason], 1);
+        self.record.fallback = reason.into();
+        if guarded && router.guards.on_budget == OnBudget::Block {
+            self.note(&found.guards);
+            return refuse(host, &Fault::NotJudged);
+        }
+        // A topic of a part of the text is none.
+        let found = Found {
+            topics: Vec::new(),
+            ..found
+        };
+        self.with_found(router, host, work, route, keywords, &found)
+    }
+
+    /// The texts were read, or need not be.
+    fn with_found(
+        &mut self,
+        router: &Router<S>,
+        host: &mut impl Host,
+        mut work: Work,
+        route: Option<Route>,
+        keywords: Vec<bool>,
+        found: &Found,
+    ) -> Flow {
+        self.note(&found.guards);
+        work.findings = found.guards.clone();
+        let (route, category) = match route {
+            Some(route) => (Some(route), state::NONE.to_owned()),
+            None => match router.read_category(found) {
+                Some(name) => (
+                    router.route(&keywords, Category::Is(name)).cloned(),
+                    name.to_owned(),
+                ),
+                None if router.sidecar_enabled => (None, state::NONE.to_owned()),
+                None => (
+                    router.route(&keywords, Category::None).cloned(),
+                    state::NONE.to_owned(),
+                ),
+            },
+        };
+        // Blocked requests cost no call.
+        if let Some(block) = route
+            .as_ref()
+            .and_then(|route| route.policy.judge(&work.findings))
+        {
+            return self.block(router, host, &work, block);
+        }
         let lookup = plan_lookup(router, host, &work, route.as_ref());
         match route {
-            Some(route) if lookup.is_none() => self.go(router, host, &work, &route, state::NONE),
+            Some(route) if lookup.is_none() => self.go(router, host, &work, &route, &category),
             route => self.ask(
                 router,
                 host,
                 Question {
                     work,
                     route,
+                    category,
                     keywords,
                     lookup,
                     asked_us: 0,
@@ -204,12 +378,46 @@ impl RouterStream {
         }
     }
 
-    fn ask<K: KeywordMatcher>(
+    /// Remembers what guards found, for the meter.
+    fn note(&mut self, findings: &Findings) {
+        let mut kinds: Vec<&str> = findings.pii.iter().map(|(kind, _)| *kind).collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        self.record.pii_types = kinds.join(",").into();
+    }
+
+    /// Answers in place of a model.
+    fn block(
         &mut self,
-        router: &Router<K>,
+        router: &Router<S>,
         host: &mut impl Host,
-        mut question: Question,
+        work: &Work,
+        block: Block,
     ) -> Flow {
+        self.record.blocked = true;
+        self.record.jailbreak = block == Block::Jailbreak;
+        let Work {
+            endpoint, request, ..
+        } = work;
+        let now = host.now_us() / 1_000_000;
+        let reply = match router.guards.block_response {
+            BlockResponse::Completion => {
+                guard::blocked(*endpoint, request.stream, &request.model, &block, now)
+            }
+            BlockResponse::Error => None,
+        };
+        match reply {
+            Some(reply) => {
+                host.count(Metric::Errors, &[block.code()], 1);
+                host.set_filter_state(state::BLOCK, block.code().as_bytes());
+                host.reply(reply);
+                Flow::Pause
+            }
+            None => refuse(host, &Fault::Blocked(block)),
+        }
+    }
+
+    fn ask(&mut self, router: &Router<S>, host: &mut impl Host, mut question: Question) -> Flow {
         let needs_category = question.route.is_none();
         let text = match &question.lookup {
             Some(lookup) if !needs_category => lookup.text.clone(),
@@ -248,9 +456,9 @@ impl RouterStream {
     }
 
     /// The sidecar answered with `status` and `body`; `None` = it could not be reached.
-    pub fn on_sidecar_answer<K: KeywordMatcher>(
+    pub fn on_sidecar_answer(
         &mut self,
-        router: &Router<K>,
+        router: &Router<S>,
         host: &mut impl Host,
         status: Option<u16>,
         body: &[u8],
@@ -270,9 +478,9 @@ impl RouterStream {
         }
     }
 
-    fn with_answer<K: KeywordMatcher>(
+    fn with_answer(
         &mut self,
-        router: &Router<K>,
+        router: &Router<S>,
         host: &mut impl Host,
         question: Question,
         answer: AnalyzeResponse,
@@ -280,6 +488,7 @@ impl RouterStream {
         let Question {
             work,
             route,
+            category: read_category,
             keywords,
             lookup,
             ..
@@ -299,7 +508,7 @@ impl RouterStream {
         };
         let category_name = match category {
             Category::Is(name) if route.is_none() => name.to_owned(),
-            _ => state::NONE.to_owned(),
+            _ => read_category,
         };
         let route = match route {
             Some(route) => route,
@@ -308,6 +517,9 @@ impl RouterStream {
                 .unwrap_or(router.fallback())
                 .clone(),
         };
+        if let Some(block) = route.policy.judge(&work.findings) {
+            return self.block(router, host, &work, block);
+        }
         match hit {
             Some(hit) if serves(&hit, &route) => {
                 self.record.cache = Cache::Hit;
@@ -330,9 +542,9 @@ impl RouterStream {
     }
 
     /// The sidecar gave nothing usable. A route that did not need it goes on; otherwise `on_error` decides.
-    fn without_sidecar<K: KeywordMatcher>(
+    fn without_sidecar(
         &mut self,
-        router: &Router<K>,
+        router: &Router<S>,
         host: &mut impl Host,
         question: Question,
         fault: SidecarFault,
@@ -340,18 +552,22 @@ impl RouterStream {
         host.count(Metric::Fallbacks, &[fault.reason()], 1);
         self.record.fallback = fault.reason().into();
         match (question.route, router.on_error) {
-            (Some(route), _) => self.go(router, host, &question.work, &route, state::NONE),
+            (Some(route), _) => self.go(router, host, &question.work, &route, &question.category),
             (None, OnError::Default) => {
-                self.go(router, host, &question.work, router.fallback(), state::NONE)
+                let route = router.fallback();
+                match route.policy.judge(&question.work.findings) {
+                    Some(block) => self.block(router, host, &question.work, block),
+                    None => self.go(router, host, &question.work, route, state::NONE),
+                }
             }
             (None, OnError::Block) => refuse(host, &Fault::SidecarUnavailable),
         }
     }
 
     /// Sends the request upstream.
-    fn go<K: KeywordMatcher>(
+    fn go(
         &mut self,
-        router: &Router<K>,
+        router: &Router<S>,
         host: &mut impl Host,
         work: &Work,
         route: &Route,
@@ -361,6 +577,7 @@ impl RouterStream {
             endpoint,
             request,
             body,
+            ..
         } = work;
         let mut edits = Edits::default();
         if request.model != route.model {
@@ -397,11 +614,7 @@ impl RouterStream {
     }
 
     /// Response headers are here.
-    pub fn on_response_headers<K: KeywordMatcher>(
-        &mut self,
-        router: &Router<K>,
-        host: &mut impl Host,
-    ) {
+    pub fn on_response_headers(&mut self, router: &Router<S>, host: &mut impl Host) {
         if self.capture.is_some()
             && !may_be_stored(&host.response_headers(), router.max_cached_body_bytes)
         {
@@ -410,9 +623,9 @@ impl RouterStream {
     }
 
     /// A chunk of the response body passes.
-    pub fn on_response_body<K: KeywordMatcher>(
+    pub fn on_response_body(
         &mut self,
-        router: &Router<K>,
+        router: &Router<S>,
         host: &mut impl Host,
         size: usize,
         end_of_stream: bool,
@@ -426,6 +639,25 @@ impl RouterStream {
             capture.store(host);
         }
     }
+}
+
+/// The texts to read: the one that tells the topic first, then, where guards look, all others, the latest first.
+fn parts(work: &Work, guarded: bool) -> Vec<Part> {
+    let messages = &work.request.messages;
+    let topic = messages.iter().rposition(|m| m.role == Role::User);
+    let part = |at: usize, topic: bool| {
+        messages.get(at).map(|message| Part {
+            text: message.text(&work.body),
+            topic,
+        })
+    };
+    let mut parts: Vec<Part> = topic.and_then(|at| part(at, true)).into_iter().collect();
+    if guarded {
+        let others = (0..messages.len()).rev().filter(|at| Some(*at) != topic);
+        parts.extend(others.filter_map(|at| part(at, false)));
+    }
+    parts.retain(|part| !part.text.is_empty());
+    parts
 }
 
 fn answer(status: Option<u16>, body: &[u8]) -> Result<AnalyzeResponse, SidecarFault> {

@@ -8,8 +8,32 @@ use crate::metrics::Metric;
 #[derive(Debug)]
 struct Words;
 
-impl KeywordMatcher for Words {
-    fn matches(&self, text: &str) -> Vec<bool> {
+type RouterStream = super::RouterStream<Words>;
+
+impl Signals for Words {
+    type Reading = Found;
+
+    fn topics(&self) -> &[String] {
+        &[]
+    }
+
+    fn jailbreak_threshold(&self) -> f32 {
+        0.7
+    }
+
+    fn begin(&self, _wanted: Wanted, _parts: Vec<Part>) -> Found {
+        Found::default()
+    }
+
+    fn read(&self, _reading: &mut Found, _go_on: &mut dyn FnMut() -> bool) -> Progress {
+        Progress::Done
+    }
+
+    fn found(&self, reading: &Found) -> Found {
+        reading.clone()
+    }
+
+    fn keywords(&self, text: &str) -> Vec<bool> {
         vec![text.contains("SQL")]
     }
 }

@@ -1,0 +1,200 @@
+//! `turnpike classify` and `turnpike train-head`: the router's own classifier, on lines of JSON.
+
+use std::io::{BufRead, Write};
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context as _, bail};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use turnpike_classify::Classifier;
+use turnpike_classify::model::{Head, MODEL, Model, OwnHead, Scores, Windows};
+use turnpike_classify::route::Route;
+use turnpike_core::Config;
+
+/// Parts that the rows are cut into to measure a head on texts that it was not trained on.
+const FOLDS: usize = 5;
+
+/// Reads texts, one JSON object with `text` a line, and writes what is found in each, one object a line in the same order.
+///
+/// # Errors
+/// A line that is no such object, a head that does not fit the model, a stream that breaks.
+pub fn classify(
+    heads: &[impl AsRef<Path>],
+    input: impl BufRead,
+    mut output: impl Write,
+) -> anyhow::Result<()> {
+    let mut classifier = Classifier::compile(&Config::default())?;
+    for path in heads {
+        let path = path.as_ref();
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        let head = OwnHead::read(&text).with_context(|| path.display().to_string())?;
+        classifier
+            .add(head)
+            .with_context(|| path.display().to_string())?;
+    }
+    for (number, line) in input.lines().enumerate() {
+        let line = line.context("cannot read standard input")?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        let Text { text } =
+            serde_json::from_str(&line).with_context(|| format!("line {}", number + 1))?;
+        let began = Instant::now();
+        let scores = classifier.model().classify(&text);
+        let found = classifier.personal_data(&text);
+        let took = began.elapsed();
+        let pii: Vec<Value> = found
+            .iter()
+            .map(|f| json!({"type": f.kind.name(), "start": f.start, "end": f.end, "score": round(f.score)}))
+            .collect();
+        let model = classifier.model();
+        let of = |name: &str| {
+            model
+                .head(name)
+                .and_then(|at| scores.finding(at))
+                .unwrap_or_default()
+        };
+        let heads: serde_json::Map<String, Value> = model
+            .heads()
+            .iter()
+            .enumerate()
+            .map(|(at, head)| (head.name.clone(), verdict(head, &scores, at)))
+            .collect();
+        let route = Route::of(&text, of("fresh"), of("complexity")).name();
+        let line = json!({"heads": heads, "route": route, "pii": pii, "time_us": took.as_micros()});
+        match writeln!(output, "{line}") {
+            // A reader that has gone (`| head`) is no mistake.
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => return Ok(()),
+            written => written.context("cannot write to standard output")?,
+        }
+    }
+    Ok(())
+}
+
+#[derive(Debug, Deserialize)]
+struct Text {
+    text: String,
+}
+
+/// The label of a head and the probabilities of all. A guard finds something from its threshold on.
+fn verdict(head: &Head, scores: &Scores, at: usize) -> Value {
+    let all = scores.of(at);
+    let best = match (head.windows, scores.finding(at)) {
+        (Windows::Max, Some(finding)) => {
+            let last = all.len().saturating_sub(1);
+            Some(if finding >= head.threshold { last } else { 0 })
+        }
+        _ => scores.best(at).map(|(label, _)| label),
+    };
+    let label = best.and_then(|label| head.labels.get(label));
+    let probability = best.and_then(|label| all.get(label)).map(|p| round(*p));
+    let probabilities: serde_json::Map<String, Value> = head
+        .labels
+        .iter()
+        .zip(all)
+        .map(|(label, p)| (label.clone(), round(*p).into()))
+        .collect();
+    json!({"label": label, "probability": probability, "probabilities": probabilities})
+}
+
+/// Five decimals.
+fn round(x: f32) -> f64 {
+    (f64::from(x) * 1e5).round() / 1e5
+}
+
+#[derive(Debug, Deserialize)]
+struct Labelled {
+    text: String,
+    label: String,
+}
+
+/// Trains a head on rows, one JSON object with `text` and `label` a line. Gives the head file and what it was measured to do.
+///
+/// # Errors
+/// A line that is no such object, too few rows or labels.
+pub fn train_head(name: &str, input: impl BufRead) -> anyhow::Result<(String, String)> {
+    let mut rows = Vec::new();
+    for (number, line) in input.lines().enumerate() {
+        let line = line.context("cannot read standard input")?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        let row: Labelled =
+            serde_json::from_str(&line).with_context(|| format!("line {}", number + 1))?;
+        rows.push((row.text, row.label));
+    }
+    let model = Model::read(MODEL)?;
+    if name.is_empty() || model.head(name).is_some() {
+        bail!("the name of a head must not be empty or that of a head of the model, got '{name}'");
+    }
+    let head = OwnHead::train(&model, name, &rows)?;
+    let measured = measure(name, &rows)?;
+    Ok((
+        head.to_json(),
+        format!(
+            "{} rows, {} labels; {measured}",
+            rows.len(),
+            head.about.labels.len()
+        ),
+    ))
+}
+
+/// Accuracy and macro-F1 on rows that the head was not trained on: every fifth row of each label in turn.
+fn measure(name: &str, rows: &[(String, String)]) -> anyhow::Result<String> {
+    let mut seen = std::collections::HashMap::new();
+    let fold: Vec<usize> = rows
+        .iter()
+        .map(|(_, label)| {
+            let count = seen.entry(label.as_str()).or_insert(0_usize);
+            *count += 1;
+            *count % FOLDS
+        })
+        .collect();
+    // Fewer than two left for training in some fold.
+    if seen.values().any(|count| *count < 3) {
+        return Ok("too few texts of some label to measure it".into());
+    }
+    let mut pairs: Vec<(&str, String)> = Vec::new();
+    for part in 0..FOLDS {
+        let chosen = |test: bool| {
+            rows.iter()
+                .zip(&fold)
+                .filter(move |(_, f)| (**f == part) == test)
+                .map(|(row, _)| row)
+        };
+        let train: Vec<(String, String)> = chosen(false).cloned().collect();
+        let mut model = Model::read(MODEL)?;
+        model.add(OwnHead::train(&model, name, &train)?)?;
+        let at = model.head(name).context("the head was just added")?;
+        for (text, label) in chosen(true) {
+            let best = model
+                .classify(text)
+                .best(at)
+                .and_then(|(found, _)| model.heads()[at].labels.get(found).cloned());
+            pairs.push((label, best.unwrap_or_default()));
+        }
+    }
+    let share = |part: usize, of: usize| part as f64 / of.max(1) as f64;
+    let right = pairs.iter().filter(|(label, found)| label == found).count();
+    let f1: f64 = seen
+        .keys()
+        .map(|name| {
+            let both = pairs
+                .iter()
+                .filter(|(label, found)| label == name && found == name)
+                .count();
+            let either: usize = pairs
+                .iter()
+                .map(|(label, found)| usize::from(label == name) + usize::from(found == name))
+                .sum();
+            share(2 * both, either)
+        })
+        .sum();
+    Ok(format!(
+        "on rows that it was not trained on ({FOLDS} folds): accuracy {:.3}, macro-F1 {:.3}",
+        share(right, pairs.len()),
+        f1 / seen.len() as f64
+    ))
+}

@@ -1,0 +1,238 @@
+//! Everything that is found in the texts of one request.
+
+use std::fmt;
+
+use turnpike_core::Config;
+use turnpike_core::guard::Findings;
+use turnpike_core::routing::{Found, Part, Progress, Signals, Wanted};
+
+use crate::keywords::Keywords;
+use crate::model::wordpiece::Reader;
+use crate::model::{self, MODEL, Model, ModelError, OwnHead, Run};
+use crate::pii::{self, Detectors};
+
+/// Bytes of a text that the detectors search between two looks at the clock.
+const PIECE: usize = 2048;
+
+/// What the detectors see on either side of a piece: longer than any form of personal data with its context.
+const MARGIN: usize = 256;
+
+/// Keyword rules, detectors and model of a configuration, compiled once for a worker.
+#[derive(Debug)]
+pub struct Classifier {
+    keywords: Keywords,
+    detectors: Detectors,
+    model: Model<'static>,
+    category: Option<usize>,
+    jailbreak: Option<usize>,
+}
+
+/// Why a classifier cannot be made.
+#[derive(Debug)]
+pub enum ClassifierError {
+    /// `keyword_rules`
+    Keywords(aho_corasick::BuildError),
+    /// The detectors.
+    Detectors(regex::Error),
+    /// The model.
+    Model(ModelError),
+}
+
+impl fmt::Display for ClassifierError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Keywords(e) => write!(f, "keyword_rules: {e}"),
+            Self::Detectors(e) => write!(f, "detectors: {e}"),
+            Self::Model(e) => write!(f, "classification model: {e}"),
+        }
+    }
+}
+
+impl std::error::Error for ClassifierError {}
+
+impl Classifier {
+    /// Compiles what a configuration asks for.
+    ///
+    /// # Errors
+    /// More keywords than can be numbered; a mistake in this crate otherwise.
+    pub fn compile(config: &Config) -> Result<Self, ClassifierError> {
+        let model = Model::read(MODEL).map_err(ClassifierError::Model)?;
+        Ok(Self {
+            keywords: Keywords::compile(&config.keyword_rules)
+                .map_err(ClassifierError::Keywords)?,
+            detectors: Detectors::compile().map_err(ClassifierError::Detectors)?,
+            category: model.head("category"),
+            jailbreak: model.head("jailbreak"),
+            model,
+        })
+    }
+
+    /// Adds a head that was trained on the model.
+    ///
+    /// # Errors
+    /// It was trained on another model, or its name is taken.
+    pub fn add(&mut self, head: OwnHead) -> Result<(), ModelError> {
+        self.model.add(head)
+    }
+
+    /// The model.
+    #[must_use]
+    pub fn model(&self) -> &Model<'static> {
+        &self.model
+    }
+}
+
+/// Texts that are being read.
+#[derive(Debug)]
+pub struct Reading {
+    wanted: Wanted,
+    parts: Vec<Part>,
+    /// The part in work.
+    at: usize,
+    step: Step,
+    run: Run,
+    pii: Vec<pii::Finding>,
+}
+
+/// How far a part was read.
+#[derive(Debug)]
+enum Step {
+    Model(Reader),
+    /// The detectors come next, from this byte on.
+    Detectors(usize),
+}
+
+impl Reading {
+    fn first_step(wanted: Wanted) -> Step {
+        if wanted.topics || wanted.jailbreak {
+            Step::Model(Reader::default())
+        } else {
+            Step::Detectors(0)
+        }
+    }
+}
+
+impl Signals for Classifier {
+    type Reading = Reading;
+
+    fn keywords(&self, text: &str) -> Vec<bool> {
+        self.keywords.matches(text)
+    }
+
+    fn topics(&self) -> &[String] {
+        let head = self.category.and_then(|at| self.model.heads().get(at));
+        head.map(|head| head.labels.as_slice()).unwrap_or_default()
+    }
+
+    fn jailbreak_threshold(&self) -> f32 {
+        let head = self.jailbreak.and_then(|at| self.model.heads().get(at));
+        head.map_or(1.0, |head| head.threshold)
+    }
+
+    fn begin(&self, wanted: Wanted, parts: Vec<Part>) -> Reading {
+        Reading {
+            wanted,
+            parts,
+            at: 0,
+            step: Reading::first_step(wanted),
+            run: Run::new(&self.model),
+            pii: Vec::new(),
+        }
+    }
+
+    fn read(&self, reading: &mut Reading, go_on: &mut dyn FnMut() -> bool) -> Progress {
+        let Reading {
+            wanted,
+            parts,
+            at,
+            step,
+            run,
+            pii,
+        } = reading;
+        while let Some(part) = parts.get(*at) {
+            match step {
+                Step::Model(reader) => {
+                    let read = run.part(&self.model, &part.text, part.topic, reader, &mut *go_on);
+                    if read == model::Progress::Stopped {
+                        return Progress::Stopped;
+                    }
+                    *step = Step::Detectors(0);
+                }
+                Step::Detectors(from) => {
+                    let to = if wanted.pii {
+                        self.search(&part.text, *from, pii)
+                    } else {
+                        part.text.len()
+                    };
+                    if to < part.text.len() {
+                        *from = to;
+                    } else {
+                        *at = at.saturating_add(1);
+                        *step = Reading::first_step(*wanted);
+                    }
+                    if !go_on() && *at < parts.len() {
+                        return Progress::Stopped;
+                    }
+                }
+            }
+        }
+        Progress::Done
+    }
+
+    fn found(&self, reading: &Reading) -> Found {
+        let scores = reading.run.scores(&self.model);
+        let of = |head: Option<usize>| head.map(|at| scores.of(at)).unwrap_or_default();
+        Found {
+            topics: of(self.category).to_vec(),
+            guards: Findings {
+                jailbreak: reading
+                    .wanted
+                    .jailbreak
+                    .then(|| of(self.jailbreak).last().copied().unwrap_or_default()),
+                pii: reading
+                    .pii
+                    .iter()
+                    .map(|found| (found.kind.name(), found.score))
+                    .collect(),
+            },
+        }
+    }
+}
+
+impl Classifier {
+    /// Everything that the detectors find in a text, in pieces as a request is read.
+    #[must_use]
+    pub fn personal_data(&self, text: &str) -> Vec<pii::Finding> {
+        let mut found = Vec::new();
+        let mut from = 0;
+        while from < text.len() {
+            from = self.search(text, from, &mut found);
+        }
+        found
+    }
+
+    /// Searches a piece of a text from `from`; gives its end.
+    fn search(&self, text: &str, from: usize, found: &mut Vec<pii::Finding>) -> usize {
+        let to = boundary(text, from.saturating_add(PIECE));
+        let start = boundary(text, from.saturating_sub(MARGIN));
+        let end = boundary(text, to.saturating_add(MARGIN));
+        for mut finding in self
+            .detectors
+            .detect(text.get(start..end).unwrap_or_default())
+        {
+            finding.start = finding.start.saturating_add(start);
+            finding.end = finding.end.saturating_add(start);
+            if (from..to).contains(&finding.start) {
+                found.push(finding);
+            }
+        }
+        to
+    }
+}
+
+/// The character boundary at `at` or behind it; the end of the text if there is none.
+fn boundary(text: &str, at: usize) -> usize {
+    (at..text.len())
+        .find(|at| text.is_char_boundary(*at))
+        .unwrap_or(text.len())
+}

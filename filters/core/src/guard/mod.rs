@@ -1,0 +1,192 @@
+//! Guards: what a request must not hold, and how a client is told.
+//!
+//! 1. [`Policy`] says, for one route, from which probability a request is an attack and which personal data may pass.
+//! 2. [`Policy::judge`] compares it with [`Findings`].
+//! 3. [`blocked`] is the answer, in the form of the API that was called.
+
+mod reply;
+
+pub use reply::blocked;
+
+use crate::config::Config;
+use crate::decision::{DecisionConfig, Plugin};
+
+/// Score from which personal data counts where the configuration says nothing.
+const PII_THRESHOLD: f32 = 0.5;
+
+/// Kinds of personal data that are found, as Presidio names them, and those of ours.
+pub const PII_KINDS: [&str; 11] = [
+    "EMAIL_ADDRESS",
+    "PHONE_NUMBER",
+    "CREDIT_CARD",
+    "US_SSN",
+    "IBAN_CODE",
+    "IP_ADDRESS",
+    "US_DRIVER_LICENSE",
+    "US_PASSPORT",
+    "CRYPTO",
+    "URL_CREDENTIALS",
+    "SECRET",
+];
+
+/// Kinds that vLLM Semantic Router's model knows and this version does not find.
+pub const PII_KINDS_NOT_FOUND: [&str; 10] = [
+    "PERSON",
+    "ORGANIZATION",
+    "GPE",
+    "STREET_ADDRESS",
+    "ZIP_CODE",
+    "DATE_TIME",
+    "AGE",
+    "NRP",
+    "TITLE",
+    "DOMAIN_NAME",
+];
+
+/// Why a name in `pii_types_allowed` is wrong, if it is.
+#[must_use]
+pub fn pii_kind_problem(kind: &str) -> Option<String> {
+    let known = PII_KINDS.contains(&kind) || PII_KINDS_NOT_FOUND.contains(&kind);
+    (!known).then(|| format!("unknown kind `{kind}`; known: {}", PII_KINDS.join(", ")))
+}
+
+/// What the guards found in a request.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Findings {
+    /// Probability that it is an attack; `None` where nobody looked.
+    pub jailbreak: Option<f32>,
+    /// Personal data: kind and score.
+    pub pii: Vec<(&'static str, f32)>,
+}
+
+/// What may pass on one route.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Policy {
+    /// Probability from which a request is an attack; `None` = not guarded.
+    jailbreak: Option<f32>,
+    pii: Vec<PiiRule>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct PiiRule {
+    allowed: Vec<String>,
+    threshold: f32,
+}
+
+/// Why a request is blocked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Block {
+    /// It attacks the model's instructions.
+    Jailbreak,
+    /// It holds personal data of these kinds, which may not pass.
+    Pii(Vec<&'static str>),
+}
+
+impl Policy {
+    /// The policy for requests to `model` by `decision`; `own_threshold` is the model's for attacks.
+    #[must_use]
+    pub fn compile(
+        config: &Config,
+        model: &str,
+        decision: Option<&DecisionConfig>,
+        own_threshold: f32,
+    ) -> Self {
+        let threshold = config.prompt_guard.threshold.unwrap_or(own_threshold);
+        let mut jailbreak = config.prompt_guard.enabled.then_some(threshold);
+        let pii_threshold = config
+            .classifier
+            .pii_model
+            .threshold
+            .unwrap_or(PII_THRESHOLD);
+        let mut pii = Vec::new();
+        let policy = config
+            .model_config
+            .get(model)
+            .and_then(|m| m.pii_policy.as_ref());
+        if let Some(policy) = policy.filter(|policy| !policy.allow_by_default) {
+            pii.push(PiiRule {
+                allowed: policy.pii_types_allowed.clone(),
+                threshold: pii_threshold,
+            });
+        }
+        for plugin in decision.into_iter().flat_map(|d| &d.plugins) {
+            match plugin.read("") {
+                Ok(Plugin::Pii(plugin)) if plugin.enabled => pii.push(PiiRule {
+                    allowed: plugin.pii_types_allowed,
+                    threshold: plugin.threshold.unwrap_or(pii_threshold),
+                }),
+                Ok(Plugin::Jailbreak(plugin)) => {
+                    jailbreak = plugin
+                        .enabled
+                        .then(|| plugin.threshold.unwrap_or(threshold));
+                }
+                _ => {}
+            }
+        }
+        Self { jailbreak, pii }
+    }
+
+    /// Whether attacks must be looked for.
+    #[must_use]
+    pub fn wants_jailbreak(&self) -> bool {
+        self.jailbreak.is_some()
+    }
+
+    /// Whether personal data must be looked for.
+    #[must_use]
+    pub fn wants_pii(&self) -> bool {
+        !self.pii.is_empty()
+    }
+
+    /// Whether a request with these findings is an attack.
+    #[must_use]
+    pub fn is_attack(&self, findings: &Findings) -> bool {
+        matches!((self.jailbreak, findings.jailbreak), (Some(threshold), Some(found)) if found >= threshold)
+    }
+
+    /// Why a request with these findings may not pass, if it may not.
+    #[must_use]
+    pub fn judge(&self, findings: &Findings) -> Option<Block> {
+        if self.is_attack(findings) {
+            return Some(Block::Jailbreak);
+        }
+        let mut kinds: Vec<&'static str> = Vec::new();
+        for rule in &self.pii {
+            let refused = findings.pii.iter().filter(|(kind, score)| {
+                *score >= rule.threshold && !rule.allowed.iter().any(|a| a == kind)
+            });
+            kinds.extend(refused.map(|(kind, _)| *kind));
+        }
+        kinds.sort_unstable();
+        kinds.dedup();
+        (!kinds.is_empty()).then_some(Block::Pii(kinds))
+    }
+}
+
+impl Block {
+    /// Value of the metric label and of the `code` field.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Jailbreak => "jailbreak_detected",
+            Self::Pii(_) => "pii_detected",
+        }
+    }
+
+    /// For people.
+    #[must_use]
+    pub fn message(&self) -> String {
+        match self {
+            Self::Jailbreak => {
+                "This request was blocked: it looks like an attempt to override the instructions of the model.".into()
+            }
+            Self::Pii(kinds) => format!(
+                "This request was blocked: it contains personal data or secrets ({}) that may not be sent to this model.",
+                kinds.join(", ")
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

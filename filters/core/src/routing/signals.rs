@@ -1,0 +1,77 @@
+//! What is found in a request's texts without asking anybody; `turnpike-classify` implements it.
+
+/// Finds signals in texts.
+pub trait Signals {
+    /// A reading in progress.
+    type Reading;
+
+    /// Which keyword rules match: one entry for each rule of the configuration, in its order.
+    fn keywords(&self, text: &str) -> Vec<bool>;
+
+    /// The topics whose probabilities [`Found::topics`] holds; empty when none can be told.
+    fn topics(&self) -> &[String];
+
+    /// Probability from which an attack counts where the configuration names none.
+    fn jailbreak_threshold(&self) -> f32;
+
+    /// Begins to read `parts` for what is `wanted`.
+    fn begin(&self, wanted: Wanted, parts: Vec<Part>) -> Self::Reading;
+
+    /// Reads on while `go_on` says so; asked every few microseconds.
+    fn read(&self, reading: &mut Self::Reading, go_on: &mut dyn FnMut() -> bool) -> Progress;
+
+    /// What was found so far.
+    fn found(&self, reading: &Self::Reading) -> Found;
+}
+
+/// What to look for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Topics.
+    pub topics: bool,
+    /// Attacks.
+    pub jailbreak: bool,
+    /// Personal data.
+    pub pii: bool,
+}
+
+impl Wanted {
+    /// Whether it is anything.
+    #[must_use]
+    pub fn any(self) -> bool {
+        self.topics || self.guards()
+    }
+
+    /// Whether guards must see the request.
+    #[must_use]
+    pub fn guards(self) -> bool {
+        self.jailbreak || self.pii
+    }
+}
+
+/// A text of the request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// The text.
+    pub text: String,
+    /// Whether it tells the topic.
+    pub topic: bool,
+}
+
+/// Whether all was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// All.
+    Done,
+    /// There is more.
+    Stopped,
+}
+
+/// What was found.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Found {
+    /// Probability of each of [`Signals::topics`]; empty when nothing was read.
+    pub topics: Vec<f32>,
+    /// What guards look at.
+    pub guards: crate::guard::Findings,
+}
