@@ -195,6 +195,7 @@ fn meters(c: &mut Criterion) {
 
 fn decisions(c: &mut Criterion) {
     let rule = |i: usize| KeywordRuleConfig {
+        patterns: Vec::new(),
         name: format!("rule{i}"),
         operator: KeywordOperator::Or,
         keywords: (0..20).map(|k| format!("keyword {i} {k}")).collect(),

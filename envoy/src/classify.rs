@@ -1,8 +1,9 @@
 //! `turnpike classify` and `turnpike train-head`: the router's own classifier, on lines of JSON.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, Write};
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use serde::Deserialize;
@@ -15,12 +16,79 @@ use turnpike_core::Config;
 /// Parts that the rows are cut into to measure a head on texts that it was not trained on.
 const FOLDS: usize = 5;
 
+/// Heads that the sidecar may know better: those of `models/classifier/encoder-heads.json`.
+const SECOND_OPINIONS: [&str; 2] = ["category", "fresh"];
+
+/// How long the sidecar may take for a text.
+const SIDECAR_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A sidecar that is asked where the router's own model is not sure.
+#[derive(Debug)]
+pub struct Sidecar {
+    url: String,
+    threshold: f32,
+    agent: ureq::Agent,
+}
+
+impl Sidecar {
+    /// The one at `url`, asked about heads whose best label has less than `threshold`.
+    #[must_use]
+    pub fn new(url: &str, threshold: f32) -> Self {
+        let config = ureq::Agent::config_builder()
+            .timeout_global(Some(SIDECAR_TIMEOUT))
+            .http_status_as_error(false)
+            .build();
+        Self {
+            url: format!("{}/v1/classify", url.trim_end_matches('/')),
+            threshold,
+            agent: config.into(),
+        }
+    }
+
+    /// Its verdicts on `heads`.
+    fn ask(&self, text: &str, heads: &[&str]) -> anyhow::Result<BTreeMap<String, Value>> {
+        let body = json!({"input": text, "heads": heads}).to_string();
+        let mut response = self
+            .agent
+            .post(&self.url)
+            .send(&body)
+            .with_context(|| format!("cannot ask {}", self.url))?;
+        let status = response.status();
+        let answer = response
+            .body_mut()
+            .read_to_string()
+            .with_context(|| format!("cannot read the answer of {}", self.url))?;
+        if status != 200 {
+            bail!("{} answered {status}: {answer}", self.url);
+        }
+        let answer: Answer = serde_json::from_str(&answer)
+            .with_context(|| format!("{} did not answer as a sidecar does", self.url))?;
+        answer
+            .data
+            .into_iter()
+            .next()
+            .map(|found| found.heads)
+            .with_context(|| format!("{} answered nothing", self.url))
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct Answer {
+    data: Vec<Classified>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Classified {
+    heads: BTreeMap<String, Value>,
+}
+
 /// Reads texts, one JSON object with `text` a line, and writes what is found in each, one object a line in the same order.
 ///
 /// # Errors
-/// A line that is no such object, a head that does not fit the model, a stream that breaks.
+/// A line that is no such object, a head that does not fit the model, a sidecar that does not answer, a stream that breaks.
 pub fn classify(
     heads: &[impl AsRef<Path>],
+    sidecar: Option<&Sidecar>,
     input: impl BufRead,
     mut output: impl Write,
 ) -> anyhow::Result<()> {
@@ -44,6 +112,11 @@ pub fn classify(
         let began = Instant::now();
         let scores = classifier.model().classify(&text);
         let found = classifier.personal_data(&text);
+        let second = match sidecar {
+            Some(sidecar) => second_opinions(sidecar, classifier.model(), &scores, &text)
+                .with_context(|| format!("line {}", number + 1))?,
+            None => BTreeMap::new(),
+        };
         let took = began.elapsed();
         let pii: Vec<Value> = found
             .iter()
@@ -60,9 +133,30 @@ pub fn classify(
             .heads()
             .iter()
             .enumerate()
-            .map(|(at, head)| (head.name.clone(), verdict(head, &scores, at)))
+            .map(|(at, head)| {
+                let mut said = match second.get(&head.name) {
+                    Some(said) => said.clone(),
+                    None => verdict(head, &scores, at),
+                };
+                if let (Some(_), Some(object)) = (sidecar, said.as_object_mut()) {
+                    let by = if second.contains_key(&head.name) {
+                        "sidecar"
+                    } else {
+                        "proxy"
+                    };
+                    object.insert("by".into(), by.into());
+                }
+                (head.name.clone(), said)
+            })
             .collect();
-        let route = Route::of(&text, of("fresh"), of("complexity")).name();
+        let fresh = match second
+            .get("fresh")
+            .and_then(|said| said["probabilities"]["fresh"].as_f64())
+        {
+            Some(probability) => probability as f32,
+            None => of("fresh"),
+        };
+        let route = Route::of(&text, fresh, of("complexity")).name();
         let line = json!({"heads": heads, "route": route, "pii": pii, "time_us": took.as_micros()});
         match writeln!(output, "{line}") {
             // A reader that has gone (`| head`) is no mistake.
@@ -71,6 +165,28 @@ pub fn classify(
         }
     }
     Ok(())
+}
+
+/// What the sidecar says of the heads that the router's own model is not sure of.
+fn second_opinions(
+    sidecar: &Sidecar,
+    model: &Model<'_>,
+    scores: &Scores,
+    text: &str,
+) -> anyhow::Result<BTreeMap<String, Value>> {
+    let sure = |at| {
+        scores
+            .best(at)
+            .is_some_and(|(_, probability)| probability >= sidecar.threshold)
+    };
+    let unsure: Vec<&str> = SECOND_OPINIONS
+        .into_iter()
+        .filter(|name| model.head(name).is_some_and(|at| !sure(at)))
+        .collect();
+    if unsure.is_empty() || text.trim().is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    sidecar.ask(text, &unsure)
 }
 
 #[derive(Debug, Deserialize)]

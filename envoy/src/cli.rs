@@ -7,6 +7,7 @@ use turnpike::render::{
     Filters, GatewayVariant, IstioOptions, RenderOptions, Selector, SidecarAddress, address,
 };
 use turnpike_core::config::AddressConfig;
+use turnpike_core::decision::CategoryModelConfig;
 
 /// Checks a Turnpike configuration and renders what Envoy needs from it.
 #[derive(Debug, Parser)]
@@ -85,6 +86,12 @@ pub(crate) struct Classify {
     /// A head file of `turnpike train-head`; may be given more than once
     #[arg(long = "head", value_name = "FILE")]
     pub(crate) heads: Vec<PathBuf>,
+    /// A sidecar to ask about what the proxy's own model is not sure of, as `http://127.0.0.1:9191`
+    #[arg(long, value_name = "URL")]
+    pub(crate) sidecar: Option<String>,
+    /// Probability from which the proxy's own model is sure; above 1 the sidecar is always asked
+    #[arg(long, value_name = "P", requires = "sidecar", default_value_t = CategoryModelConfig::default().threshold)]
+    pub(crate) threshold: f32,
 }
 
 /// Arguments of `turnpike train-head`.

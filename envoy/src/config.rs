@@ -2,13 +2,15 @@
 //!
 //! 1. YAML (JSON is a part of it) becomes one `serde_json::Value`; duplicate keys and further documents are refused.
 //! 2. Core turns that into a [`Config`] and reports every wrong key and type at once.
-//! 3. Core checks ranges and references.
+//! 3. The files that it names are read into it: filters read none.
+//! 4. Core checks ranges and references, the classifier what it compiles: patterns, own heads.
 //!
-//! Step 3 runs only when step 2 found nothing: half a configuration has no references worth checking.
+//! A step runs only when those before found nothing: half a configuration has no references worth checking.
 
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use turnpike_classify::Classifier;
 use turnpike_core::Config;
 use turnpike_core::config::{ConfigError, ConfigErrors};
 
@@ -67,7 +69,8 @@ pub fn load(path: impl AsRef<Path>) -> Result<Config, LoadError> {
         path: path.to_owned(),
         error,
     })?;
-    check(document).map_err(|errors| LoadError::Invalid {
+    let folder = path.parent().unwrap_or(Path::new(""));
+    check(document, folder).map_err(|errors| LoadError::Invalid {
         path: path.to_owned(),
         errors,
     })
@@ -107,15 +110,44 @@ fn message(error: &serde_saphyr::Error) -> String {
     }
 }
 
-fn check(document: Value) -> Result<Config, ConfigErrors> {
+fn check(document: Value, folder: &Path) -> Result<Config, ConfigErrors> {
     if !document.is_object() {
         let error = ConfigError::new("", "the document must be a mapping of keys to values");
         return Err(ConfigErrors(vec![error]));
     }
-    let config = Config::from_value(document)?;
+    let mut config = Config::from_value(document)?;
+    read_heads(&mut config, folder)?;
     let errors = config.validate();
+    if !errors.is_empty() {
+        return Err(ConfigErrors(errors));
+    }
+    match Classifier::compile(&config) {
+        Ok(_) => Ok(config),
+        Err(error) => Err(ConfigErrors(vec![error.located()])),
+    }
+}
+
+/// Puts the files of `classifier.heads` into the configuration. Paths are relative to its folder.
+fn read_heads(config: &mut Config, folder: &Path) -> Result<(), ConfigErrors> {
+    let mut errors = Vec::new();
+    for (i, head) in config.classifier.heads.iter_mut().enumerate() {
+        if head.content.is_some() || head.path.is_empty() {
+            continue;
+        }
+        let path = folder.join(&head.path);
+        let read = std::fs::read_to_string(&path)
+            .map_err(|e| format!("cannot read {}: {e}", path.display()))
+            .and_then(|text| {
+                serde_json::from_str(&text)
+                    .map_err(|e| format!("{}: not a head file: {e}", path.display()))
+            });
+        match read {
+            Ok(content) => head.content = Some(content),
+            Err(why) => errors.push(ConfigError::new(format!("classifier.heads[{i}].path"), why)),
+        }
+    }
     if errors.is_empty() {
-        Ok(config)
+        Ok(())
     } else {
         Err(ConfigErrors(errors))
     }

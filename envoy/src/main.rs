@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::Parser as _;
+use turnpike::classify::Sidecar;
 use turnpike::config::{LoadError, load};
 use turnpike::{docs, image, render};
 use turnpike_core::Config;
@@ -84,7 +85,12 @@ fn pack(arguments: &Image) -> anyhow::Result<()> {
 
 fn classify(arguments: &Classify) -> anyhow::Result<()> {
     let (input, output) = (std::io::stdin().lock(), std::io::stdout().lock());
-    turnpike::classify::classify(&arguments.heads, input, std::io::BufWriter::new(output))
+    let sidecar = arguments
+        .sidecar
+        .as_deref()
+        .map(|url| Sidecar::new(url, arguments.threshold));
+    let output = std::io::BufWriter::new(output);
+    turnpike::classify::classify(&arguments.heads, sidecar.as_ref(), input, output)
 }
 
 fn train_head(arguments: &TrainHead) -> anyhow::Result<()> {

@@ -186,3 +186,15 @@ fn a_bad_config_is_not_rendered() {
     assert!(stderr.starts_with("x: unknown field `x`"), "{stderr}");
     assert!(!folder.path().join("envoy.yaml").exists());
 }
+
+#[test]
+fn a_pattern_that_cannot_be_compiled_is_named() {
+    let outcome = check(&with(
+        "keyword_rules: [{name: k, keywords: [a]}, {name: l, patterns: ['ok', '(']}]",
+    ));
+    let expected = "keyword_rules[1].patterns[1]: unclosed group";
+    assert!(
+        outcome.0 == Some(1) && outcome.2.contains(expected),
+        "{outcome:?}"
+    );
+}

@@ -185,3 +185,68 @@ fn what_cannot_be_a_head_is_refused_with_a_reason() {
         assert!(error.contains(reason), "{error}");
     }
 }
+
+#[test]
+fn an_own_head_is_a_condition_of_the_configuration() {
+    let folder = tempfile::tempdir().unwrap();
+    let input: String = intents().iter().map(|row| format!("{row}\n")).collect();
+    let train = ["train-head", "--name", "intent", "--output", "intent.json"];
+    assert!(run(folder.path(), &train, &input).unwrap().status.success());
+    let config = |head: &str, condition: &str| {
+        format!(
+            "vllm_endpoints: [{{name: a, address: 127.0.0.1, port: 1}}]\nmodel_config: {{m: {{}}}}\ndefault_model: m\n\
+             classifier: {{heads: [{{path: {head}}}]}}\n\
+             decisions: [{{name: d, rules: {{type: head, name: '{condition}'}}, modelRefs: [{{model: m}}]}}]\n"
+        )
+    };
+    let write = |text: String| std::fs::write(folder.path().join("config.yaml"), text).unwrap();
+    write(config("intent.json", "intent:delivery"));
+    let render = ["render", "envoy", "config.yaml", "--json"];
+    let output = run(folder.path(), &render, "").unwrap();
+    let rendered = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{output:?}");
+    assert!(
+        rendered.contains("delivery"),
+        "the file is in the filter's configuration"
+    );
+    let problem = |head: &str, condition: &str| {
+        write(config(head, condition));
+        let output = run(folder.path(), &["check", "config.yaml"], "").unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let said = problem("intent.json", "intent:refund");
+    assert!(
+        said.contains("decisions[0].rules.name: unknown head and label `intent:refund`"),
+        "{said}"
+    );
+    assert!(said.contains("intent:delivery"), "{said}");
+    let said = problem("gone.json", "intent:delivery");
+    assert!(
+        said.contains("classifier.heads[0].path: cannot read gone.json"),
+        "{said}"
+    );
+    let head = std::fs::read_to_string(folder.path().join("intent.json")).unwrap();
+    let other = head.replacen("turnpike-classifier-", "other-", 1);
+    std::fs::write(folder.path().join("other.json"), other).unwrap();
+    let said = problem("other.json", "intent:delivery");
+    assert!(
+        said.contains("classifier.heads[0].path: trained on the model 'other-"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_sidecar_that_does_not_answer_is_an_error_of_the_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = support::free_port().unwrap();
+    let url = format!("http://127.0.0.1:{port}");
+    let arguments = ["classify", "--sidecar", &url, "--threshold", "1.1"];
+    let output = run(folder.path(), &arguments, "{\"text\": \"hello\"}\n").unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("line 1") && said.contains(&format!("cannot ask {url}/v1/classify")),
+        "{said}"
+    );
+}

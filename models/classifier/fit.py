@@ -80,6 +80,7 @@ class Texts:
         self.topics = [(self.labelled + i, data.CATEGORIES.index(c)) for i, (_, c) in enumerate(glosses) if c]
         self.texts = texts
         print(f"{len(rows)} rows, {self.labelled} windows, {len(glosses)} glosses", flush=True)
+        self.teacher_model = teacher
         self.teacher = teacher.vectors(texts)
         self.pieces = vocabulary(teacher, texts[: self.labelled : 2])
         self.tokens = np.zeros((len(texts), WINDOW), np.int32)

@@ -31,6 +31,9 @@ HERE = Path(__file__).parent
 # Most false alarms of the jailbreak head on ordinary texts of left-out sources, at the shipped threshold.
 FALSE_ALARMS = 0.03
 BLOCK = 16
+# Heads for which the encoder is clearly better on left-out sources (REPORT.md): the sidecar has those.
+SIDECAR = ["category", "fresh"]
+PROBES = ["How many protons does a carbon nucleus have, and why?", "Is my landlord allowed to keep the deposit?", "What is the weather in Oslo right now?"]
 
 
 def words_head(texts, rows, left_out, head, test_windows) -> np.ndarray:
@@ -136,16 +139,16 @@ def main() -> None:
     thresholds = {head: 0.5 for head in HEADS} | {"jailbreak": threshold(small["jailbreak"], joined["jailbreak"])}
     name = export.write(options.output / "model.onnx", fit.params, fit.bytes, fit.scale, texts.pieces,
                         {head: c.numbers for head, c in small.items()}, thresholds)
-    export_encoder_heads(options.output / "encoder-heads.json", name, fit, small, both, joined)
+    export_encoder_heads(options.output / "encoder-heads.json", options.output / "model.onnx", name, fit, small, both)
     parity(options.output / "parity.jsonl", options.output / "model.onnx", texts.pieces)
     (options.output / "REPORT.md").write_text(report.write(name, left, val, fitted, thresholds))
     say(f"done: {name}")
 
 
-def export_encoder_heads(target: Path, name: str, fit, small, both, joined) -> None:
-    """Linear heads on the encoder's vector. Their log-probabilities join those of the small model with fixed weights."""
+def export_encoder_heads(target: Path, model_file: Path, name: str, fit, small, both) -> None:
+    """Linear heads on the encoder's vector. Their logits join the log-probabilities of the small model with fixed shares."""
     heads = []
-    for head in HEADS:
+    for head in SIDECAR:
         model, labels = fit.encoder[head], data.LABELS[head]
         weights, bias = model.coef_, model.intercept_
         if len(labels) == 2:
@@ -153,11 +156,28 @@ def export_encoder_heads(target: Path, name: str, fit, small, both, joined) -> N
         # The small model's probabilities are calibrated already: its share is told in terms of those.
         encoder_share, small_share = both[head].numbers[0], both[head].numbers[1] / small[head].numbers[0]
         offset = 0.0 if head == "category" else both[head].numbers[2] - small_share * small[head].numbers[1]
-        heads.append({"name": head, "labels": labels, "windows": "max" if head in data.GUARDS else "mean",
-                      "encoder_share": round(float(encoder_share), 5), "small_share": round(float(small_share), 5),
-                      "offset": round(float(offset), 5), "threshold": round(float(threshold(both[head], joined[head])), 2) if head == "jailbreak" else 0.5,
-                      "weights": [[round(float(x), 5) for x in row] for row in weights], "bias": [round(float(x), 5) for x in bias]})
-    target.write_text(json.dumps({"format": 1, "model": name, "encoder": "all-MiniLM-L6-v2", "heads": heads}) + "\n")
+        heads.append({"name": head, "labels": labels, "encoder_share": round(float(encoder_share), 5), "small_share": round(float(small_share), 5),
+                      "offset": round(float(offset), 5), "weights": [[round(float(x), 5) for x in row] for row in weights],
+                      "bias": [round(float(x), 5) for x in bias]})
+    file = {"format": 1, "model": name, "encoder": "all-MiniLM-L6-v2", "heads": heads}
+    file["probes"] = probes(file, model_file, fit.texts.teacher_model, fit.texts.pieces)
+    target.write_text(json.dumps(file) + "\n")
+
+
+def probes(file: dict, model_file: Path, teacher, pieces: list[str]) -> list[dict]:
+    """What the heads say of a few texts: the sidecar compares at its start, and trusts no other encoder."""
+    session, cut, found = onnxruntime.InferenceSession(str(model_file), providers=["CPUExecutionProvider"]), tokenizer(pieces), []
+    for text, vector in zip(PROBES, teacher.vectors(PROBES)):
+        ids = cut.encode(text, add_special_tokens=False).ids
+        scores = {}
+        for head in file["heads"]:
+            (ours,) = session.run([head["name"]], {"tokens": np.array(ids, np.int64)})
+            logits = head["encoder_share"] * (np.array(head["weights"]) @ vector + head["bias"]) + head["small_share"] * np.log(ours.clip(1e-6))
+            logits[-1] += head["offset"]
+            e = np.exp(logits - logits.max())
+            scores[head["name"]] = [round(float(x), 4) for x in e / e.sum()]
+        found.append({"text": text, "scores": scores})
+    return found
 
 
 if __name__ == "__main__":

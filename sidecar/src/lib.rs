@@ -1,19 +1,21 @@
-//! The native service beside the proxy: embeddings, categories and the semantic cache.
+//! The native service beside the proxy: embeddings, classification and the semantic cache.
 //!
 //! ```text
 //! http ─▶ Service ─▶ cache (exact) ─▶ tokenizer ─▶ Inference ─▶ Encoder
 //!                                                     │
-//!                     cache (semantic), categories ◀──┘ one vector
+//!             cache (semantic), heads, categories ◀──┘ one vector
 //! ```
 //!
 //! - [`server`] owns sockets and shutdown, [`http`] the wire, [`service`] what happens to one text;
-//! - [`inference`] is the queue before the model, [`encoder`] the model, [`categories`] and [`cache`] read its vectors;
+//! - [`inference`] is the queue before the model, [`encoder`] the model, [`heads`], [`categories`] and [`cache`] read its
+//!   vectors;
 //! - the wire types of `/v1/analyze` and `/v1/cache/entries` are [`turnpike_core::sidecar`].
 
 pub mod cache;
 pub mod categories;
 pub mod cli;
 pub mod encoder;
+pub mod heads;
 pub mod http;
 pub mod inference;
 pub mod metrics;

@@ -3,12 +3,14 @@
 use std::fmt;
 
 use turnpike_core::Config;
+use turnpike_core::config::ConfigError;
+use turnpike_core::decision::LabelRef;
 use turnpike_core::guard::Findings;
 use turnpike_core::routing::{Found, Part, Progress, Signals, Wanted};
 
-use crate::keywords::Keywords;
+use crate::keywords::{Keywords, KeywordsError};
 use crate::model::wordpiece::Reader;
-use crate::model::{self, MODEL, Model, ModelError, OwnHead, Run};
+use crate::model::{self, MODEL, Model, ModelError, OwnHead, Run, Windows};
 use crate::pii::{self, Detectors};
 
 /// Bytes of a text that the detectors search between two looks at the clock.
@@ -31,20 +33,39 @@ pub struct Classifier {
 #[derive(Debug)]
 pub enum ClassifierError {
     /// `keyword_rules`
-    Keywords(aho_corasick::BuildError),
+    Keywords(KeywordsError),
     /// The detectors.
     Detectors(regex::Error),
     /// The model.
     Model(ModelError),
+    /// `classifier.heads`: which, and why not.
+    Head(usize, ModelError),
+    /// `classifier.heads`: which has no content.
+    NoContent(usize),
+}
+
+impl ClassifierError {
+    /// Where in the configuration, and what.
+    #[must_use]
+    pub fn located(&self) -> ConfigError {
+        match self {
+            Self::Keywords(e) => e.located(),
+            Self::Detectors(e) => ConfigError::new("", format!("detectors: {e}")),
+            Self::Model(e) => ConfigError::new("", format!("classification model: {e}")),
+            Self::Head(at, e) => {
+                ConfigError::new(format!("classifier.heads[{at}].path"), e.to_string())
+            }
+            Self::NoContent(at) => ConfigError::new(
+                format!("classifier.heads[{at}].content"),
+                "is missing; `turnpike render` puts the file of `path` there",
+            ),
+        }
+    }
 }
 
 impl fmt::Display for ClassifierError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Keywords(e) => write!(f, "keyword_rules: {e}"),
-            Self::Detectors(e) => write!(f, "detectors: {e}"),
-            Self::Model(e) => write!(f, "classification model: {e}"),
-        }
+        self.located().fmt(f)
     }
 }
 
@@ -54,9 +75,21 @@ impl Classifier {
     /// Compiles what a configuration asks for.
     ///
     /// # Errors
-    /// More keywords than can be numbered; a mistake in this crate otherwise.
+    /// A pattern or a head that cannot be used, more keywords than can be numbered; a mistake in this crate otherwise.
     pub fn compile(config: &Config) -> Result<Self, ClassifierError> {
-        let model = Model::read(MODEL).map_err(ClassifierError::Model)?;
+        let mut model = Model::read(MODEL).map_err(ClassifierError::Model)?;
+        for (at, head) in config.classifier.heads.iter().enumerate() {
+            let content = head
+                .content
+                .as_ref()
+                .ok_or(ClassifierError::NoContent(at))?;
+            let mut own = OwnHead::read(&content.to_string())
+                .map_err(|e| ClassifierError::Head(at, ModelError::OwnHead(e)))?;
+            if let Some(threshold) = head.threshold {
+                own.about.threshold = threshold;
+            }
+            model.add(own).map_err(|e| ClassifierError::Head(at, e))?;
+        }
         Ok(Self {
             keywords: Keywords::compile(&config.keyword_rules)
                 .map_err(ClassifierError::Keywords)?,
@@ -104,7 +137,7 @@ enum Step {
 
 impl Reading {
     fn first_step(wanted: Wanted) -> Step {
-        if wanted.topics || wanted.jailbreak {
+        if wanted.topics || wanted.labels || wanted.jailbreak {
             Step::Model(Reader::default())
         } else {
             Step::Detectors(0)
@@ -122,6 +155,17 @@ impl Signals for Classifier {
     fn topics(&self) -> &[String] {
         let head = self.category.and_then(|at| self.model.heads().get(at));
         head.map(|head| head.labels.as_slice()).unwrap_or_default()
+    }
+
+    fn label(&self, name: &str) -> Option<LabelRef> {
+        let (head, label) = name.split_once(':')?;
+        let at = self.model.head(head)?;
+        let head = self.model.heads().get(at)?;
+        Some(LabelRef {
+            head: at,
+            label: head.labels.iter().position(|known| known == label)?,
+            every_part: head.windows == Windows::Max,
+        })
     }
 
     fn jailbreak_threshold(&self) -> f32 {
@@ -184,6 +228,13 @@ impl Signals for Classifier {
         let of = |head: Option<usize>| head.map(|at| scores.of(at)).unwrap_or_default();
         Found {
             topics: of(self.category).to_vec(),
+            labels: if reading.wanted.labels {
+                (0..self.model.heads().len())
+                    .map(|at| self.model.label(&scores, at))
+                    .collect()
+            } else {
+                Vec::new()
+            },
             guards: Findings {
                 jailbreak: reading
                     .wanted

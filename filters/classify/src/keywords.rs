@@ -1,13 +1,17 @@
-//! Keyword rules: every keyword of every rule in one Aho-Corasick automaton, one pass over the text.
+//! Keyword rules: every keyword of every rule in one Aho-Corasick automaton, every pattern in a regular-expression set; a pass
+//! over the text for each.
 //!
 //! 1. A keyword counts at word boundaries: `cat` is not in `concatenate`. Where a keyword begins or ends with a character of a
 //!    script that writes no spaces (Han, Hiragana, Katakana, Thai …) or with punctuation, that end needs no boundary.
 //! 2. Unless a rule is `case_sensitive`, ASCII letters match in any case; other letters in lower, upper and title case as written.
-//! 3. `OR`, `AND`, `NOR` combine the keywords of a rule.
+//! 3. A pattern counts wherever it matches; its case as that of keywords.
+//! 4. `OR`, `AND`, `NOR` combine the keywords and patterns of a rule.
 //!
 //! Linear in the text: matches are counted once each, none is retried.
 
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, BuildError, MatchKind};
+use regex::{RegexBuilder, RegexSet, RegexSetBuilder};
+use turnpike_core::config::ConfigError;
 use turnpike_core::decision::{KeywordOperator, KeywordRuleConfig};
 
 /// The compiled keyword rules.
@@ -18,12 +22,102 @@ pub struct Keywords {
     exact: Automaton,
     /// Keywords of the others.
     folded: Automaton,
+    exact_patterns: Patterns,
+    folded_patterns: Patterns,
 }
 
 #[derive(Debug)]
 struct Rule {
     operator: KeywordOperator,
-    keywords: usize,
+    /// Keywords and patterns.
+    terms: usize,
+}
+
+/// Most bytes that all patterns together may take when compiled: each worker holds them.
+const MAX_PATTERN_BYTES: usize = 2 << 20;
+
+/// Why rules cannot be compiled.
+#[derive(Debug)]
+pub enum KeywordsError {
+    /// Too many keywords.
+    Keywords(BuildError),
+    /// Rule, pattern, and what is wrong with it.
+    Pattern(usize, usize, regex::Error),
+    /// All patterns together are too large.
+    Patterns(regex::Error),
+}
+
+impl KeywordsError {
+    /// Where in the configuration, and what.
+    #[must_use]
+    pub fn located(&self) -> ConfigError {
+        match self {
+            Self::Keywords(e) => ConfigError::new("keyword_rules", e.to_string()),
+            Self::Pattern(rule, pattern, e) => {
+                let path = format!("keyword_rules[{rule}].patterns[{pattern}]");
+                ConfigError::new(path, one_line(e))
+            }
+            Self::Patterns(e) => {
+                ConfigError::new("keyword_rules", format!("the patterns of all rules: {e}"))
+            }
+        }
+    }
+}
+
+/// The last line says what is wrong; those before draw the place.
+fn one_line(error: &regex::Error) -> String {
+    let text = error.to_string();
+    let last = text.lines().last().unwrap_or_default();
+    last.strip_prefix("error: ").unwrap_or(last).to_owned()
+}
+
+/// The patterns of all rules with the same case.
+#[derive(Debug)]
+struct Patterns {
+    set: RegexSet,
+    /// Rule and term of each.
+    terms: Vec<(usize, usize)>,
+}
+
+impl Patterns {
+    fn build(rules: &[KeywordRuleConfig], case_sensitive: bool) -> Result<Self, KeywordsError> {
+        let (mut patterns, mut terms) = (Vec::new(), Vec::new());
+        for (r, rule) in rules.iter().enumerate() {
+            if rule.case_sensitive != case_sensitive {
+                continue;
+            }
+            for (p, pattern) in rule.patterns.iter().enumerate() {
+                // Alone first: the mistake of a set does not say whose it is.
+                RegexBuilder::new(pattern)
+                    .size_limit(MAX_PATTERN_BYTES)
+                    .build()
+                    .map_err(|e| KeywordsError::Pattern(r, p, e))?;
+                patterns.push(pattern);
+                terms.push((r, rule.keywords.len().saturating_add(p)));
+            }
+        }
+        let set = RegexSetBuilder::new(patterns)
+            .case_insensitive(!case_sensitive)
+            .size_limit(MAX_PATTERN_BYTES)
+            .build()
+            .map_err(KeywordsError::Patterns)?;
+        Ok(Self { set, terms })
+    }
+
+    fn mark(&self, text: &str, found: &mut [Vec<bool>]) {
+        if self.terms.is_empty() {
+            return;
+        }
+        for matched in self.set.matches(text) {
+            let slot = self.terms.get(matched).and_then(|(rule, term)| {
+                let terms = found.get_mut(*rule)?;
+                terms.get_mut(*term)
+            });
+            if let Some(slot) = slot {
+                *slot = true;
+            }
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -73,8 +167,8 @@ impl Keywords {
     /// Compiles rules in their order.
     ///
     /// # Errors
-    /// More keywords than the automaton can number.
-    pub fn compile(rules: &[KeywordRuleConfig]) -> Result<Self, BuildError> {
+    /// [`KeywordsError`], with the place of the pattern at fault.
+    pub fn compile(rules: &[KeywordRuleConfig]) -> Result<Self, KeywordsError> {
         let (mut exact, mut folded) = (Vec::new(), Vec::new());
         for (r, rule) in rules.iter().enumerate() {
             for (k, keyword) in rule.keywords.iter().enumerate() {
@@ -91,11 +185,13 @@ impl Keywords {
                 .iter()
                 .map(|r| Rule {
                     operator: r.operator,
-                    keywords: r.keywords.len(),
+                    terms: r.keywords.len().saturating_add(r.patterns.len()),
                 })
                 .collect(),
-            exact: Automaton::build(exact, false)?,
-            folded: Automaton::build(folded, true)?,
+            exact: Automaton::build(exact, false).map_err(KeywordsError::Keywords)?,
+            folded: Automaton::build(folded, true).map_err(KeywordsError::Keywords)?,
+            exact_patterns: Patterns::build(rules, true)?,
+            folded_patterns: Patterns::build(rules, false)?,
         })
     }
 }
@@ -104,10 +200,11 @@ impl Keywords {
     /// Which rules match: one entry for each, in their order.
     #[must_use]
     pub fn matches(&self, text: &str) -> Vec<bool> {
-        let mut found: Vec<Vec<bool>> =
-            self.rules.iter().map(|r| vec![false; r.keywords]).collect();
+        let mut found: Vec<Vec<bool>> = self.rules.iter().map(|r| vec![false; r.terms]).collect();
         self.exact.mark(text, &mut found);
         self.folded.mark(text, &mut found);
+        self.exact_patterns.mark(text, &mut found);
+        self.folded_patterns.mark(text, &mut found);
         self.rules
             .iter()
             .zip(&found)
@@ -173,6 +270,7 @@ mod tests {
             name: "r".into(),
             operator,
             keywords: keywords.iter().map(|k| (*k).to_owned()).collect(),
+            patterns: Vec::new(),
             case_sensitive,
         }
     }
@@ -222,6 +320,85 @@ mod tests {
             Keywords::compile(&[]).unwrap().matches("a"),
             Vec::<bool>::new()
         );
+    }
+
+    fn patterns(
+        operator: KeywordOperator,
+        patterns: &[&str],
+        case_sensitive: bool,
+    ) -> KeywordRuleConfig {
+        KeywordRuleConfig {
+            patterns: patterns.iter().map(|p| (*p).to_owned()).collect(),
+            ..rule(operator, &[], case_sensitive)
+        }
+    }
+
+    #[test]
+    fn patterns_count_as_keywords_do() {
+        let both = KeywordRuleConfig {
+            keywords: vec!["order".into()],
+            ..patterns(KeywordOperator::And, &[r"\b[A-Z]{2}-\d{4,}\b"], true)
+        };
+        let rules = [
+            patterns(
+                KeywordOperator::Or,
+                &[r"refund|money back", r"charge(d|s)? twice"],
+                false,
+            ),
+            both,
+            patterns(KeywordOperator::Nor, &["(?x) x \\d # a comment"], false),
+            rule(KeywordOperator::Or, &["order"], false),
+        ];
+        let keywords = Keywords::compile(&rules).unwrap();
+        assert_eq!(
+            keywords.matches("I was CHARGED TWICE"),
+            [true, false, true, false]
+        );
+        assert_eq!(
+            keywords.matches("my order AB-12345"),
+            [false, true, true, true]
+        );
+        assert_eq!(
+            keywords.matches("my order ab-12345 X7"),
+            [false, false, false, true]
+        );
+    }
+
+    #[test]
+    fn a_pattern_that_cannot_be_compiled_is_named() {
+        let wrong = |pattern: &str| {
+            let rules = [
+                rule(KeywordOperator::Or, &["a"], false),
+                patterns(KeywordOperator::Or, &["b", pattern], false),
+            ];
+            Keywords::compile(&rules).unwrap_err().located().to_string()
+        };
+        assert!(
+            wrong("(").starts_with("keyword_rules[1].patterns[1]: unclosed group"),
+            "{}",
+            wrong("(")
+        );
+        assert!(
+            wrong(r"(?=a)").contains("look-around"),
+            "{}",
+            wrong(r"(?=a)")
+        );
+        assert!(
+            wrong(r"\w{900}{90}").contains("size limit"),
+            "{}",
+            wrong(r"\w{900}{90}")
+        );
+    }
+
+    #[test]
+    fn a_hostile_text_is_searched_in_linear_time() {
+        let rules = [patterns(
+            KeywordOperator::Or,
+            &["(a+)+$", "(a|aa)*b"],
+            false,
+        )];
+        let text = "a".repeat(200_000) + "!";
+        assert_eq!(Keywords::compile(&rules).unwrap().matches(&text), [false]);
     }
 
     proptest! {

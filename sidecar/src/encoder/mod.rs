@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 pub use files::EncoderFiles;
 pub use onnx::OnnxEncoder;
-pub use tokenizer::{TextTokenizer, TokenizedText};
+pub use tokenizer::{TextTokenizer, TokenizedText, Window};
 
 /// A runtime with a loaded model.
 pub trait Encoder: Send + Sync + 'static {

@@ -34,7 +34,7 @@ pub(super) struct EmbeddingsRequest {
 
 #[derive(Debug, Deserialize)]
 #[serde(untagged, expecting = "expected a string or an array of strings")]
-enum Input {
+pub(super) enum Input {
     One(String),
     Many(Vec<String>),
 }
@@ -125,7 +125,8 @@ fn check_dimensions(asked: Option<usize>, dimensions: usize) -> Result<(), Fault
     }
 }
 
-fn checked(input: Input) -> Result<Vec<String>, Fault> {
+/// The texts, if there are as many as allowed and none is empty.
+pub(super) fn checked(input: Input) -> Result<Vec<String>, Fault> {
     let texts = match input {
         Input::One(text) => vec![text],
         Input::Many(texts) => texts,

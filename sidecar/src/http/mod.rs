@@ -6,6 +6,7 @@
 
 mod admission;
 mod body;
+mod classify;
 mod embeddings;
 mod error;
 mod operation;
@@ -33,12 +34,14 @@ use error::Refusal;
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 const EMBEDDINGS_PATH: &str = "/v1/embeddings";
+const CLASSIFY_PATH: &str = "/v1/classify";
 
 /// The paths that metrics show; any other one is `other`.
-const PATHS: [&str; 6] = [
+const PATHS: [&str; 7] = [
     ANALYZE_PATH,
     CACHE_ENTRIES_PATH,
     EMBEDDINGS_PATH,
+    CLASSIFY_PATH,
     "/healthz",
     "/readyz",
     "/metrics",
@@ -51,6 +54,7 @@ pub fn router(service: Arc<Service>) -> Router {
         .route(ANALYZE_PATH, post(analyze))
         .route(CACHE_ENTRIES_PATH, post(store).delete(clear))
         .route(EMBEDDINGS_PATH, post(embeddings::embeddings))
+        .route(CLASSIFY_PATH, post(classify::classify))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(axum::middleware::from_fn_with_state(
             Arc::clone(&service),

@@ -9,6 +9,7 @@ use turnpike_core::sidecar::{
     AnalyzeRequest, AnalyzeResponse, AnalyzeTiming, CacheAnswer, CacheLookup, Head,
 };
 
+use super::engine::Analyzed;
 use super::{Ready, Service};
 use crate::cache::{Found, Partition};
 use crate::encoder::Embedding;
@@ -65,14 +66,22 @@ impl Service {
         if searches || wants_category {
             let query = query.as_ref().filter(|_| searches);
             let timing = &mut response.timing;
-            let (embedding, truncated) = self
+            let analyzed = self
                 .embedding(ready, &request.text, query, deadline, timing)
                 .await?;
+            let Analyzed {
+                embedding, tokens, ..
+            } = &analyzed;
             if wants_category {
-                response.category = ready.engine.categories().best(&embedding);
+                let text = &request.text;
+                let category = ready.engine.category(text, embedding, *tokens, deadline);
+                response.category = category.await.map_err(|e| self.inference_fault(&e))?;
             }
-            if let Some(query) = query.filter(|_| !truncated) {
-                let found = self.nearest(ready, query, embedding, timing).await?;
+            if let Some(query) = query.filter(|_| !analyzed.truncated) {
+                let embedding = analyzed.embedding;
+                let found = self
+                    .nearest(ready, query, embedding, &mut response.timing)
+                    .await?;
                 response.cache = found.map(|found| CacheAnswer::Hit(found.into()));
             }
         }
@@ -100,7 +109,7 @@ impl Service {
         found
     }
 
-    /// The vector of a text, and whether its end was not read; remembered for the store that may follow a lookup.
+    /// The vector of a text; remembered for the store that may follow a lookup.
     async fn embedding(
         &self,
         ready: &Ready,
@@ -108,7 +117,7 @@ impl Service {
         query: Option<&Query>,
         deadline: Instant,
         timing: &mut AnalyzeTiming,
-    ) -> Result<(Embedding, bool), Fault> {
+    ) -> Result<Analyzed, Fault> {
         let analyzed = ready
             .engine
             .analyze(text, deadline)
@@ -121,7 +130,7 @@ impl Service {
             let vector = Some(analyzed.embedding.clone()).filter(|_| !analyzed.truncated);
             ready.recent.remember(&query.partition, text, vector);
         }
-        Ok((analyzed.embedding, analyzed.truncated))
+        Ok(analyzed)
     }
 
     /// The scan takes milliseconds in a partition of ten thousand entries: not on a thread that serves sockets.

@@ -1,4 +1,4 @@
-//! [`Engine`]: tokenizer, queue, model and category prototypes, loaded and warmed up.
+//! [`Engine`]: tokenizer, queue, model, trained heads and category prototypes, loaded and warmed up.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -6,18 +6,27 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use turnpike_core::decision::CategoryConfig;
+use turnpike_core::routing::Topics;
+use turnpike_core::sidecar::Scored;
 
 use crate::categories::Categories;
 use crate::encoder::files::FilesError;
 use crate::encoder::onnx::LoadError;
 use crate::encoder::runtime::{self, RuntimeError};
-use crate::encoder::{Embedding, Encoder, EncoderFiles, OnnxEncoder, TextTokenizer, TokenizedText};
+use crate::encoder::tokenizer::WINDOW;
+use crate::encoder::{
+    Embedding, Encoder, EncoderFiles, OnnxEncoder, TextTokenizer, TokenizedText, Window,
+};
+use crate::heads::{self, Heads, HeadsError, Read, Verdict};
 use crate::inference::{Embedded, Inference, InferenceError};
 use crate::metrics::{Metrics, Stage};
 use crate::settings::{EncoderSource, Settings};
 
 /// Texts of one forward at start, and of one job of `/v1/embeddings`: analyses of other requests run in between.
 pub const MAX_BATCH_TEXTS: usize = 8;
+
+/// Windows of a long text that its topic is told from, spread over the whole: the proxy waits for it.
+const MAX_TOPIC_WINDOWS: usize = 4;
 
 /// Why the sidecar cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +76,8 @@ pub enum StartError {
 pub struct Analyzed {
     /// The vector.
     pub embedding: Embedding,
+    /// Tokens that it is of, special ones included.
+    pub tokens: usize,
     /// Whether the end of the text was not read.
     pub truncated: bool,
     /// Text to tokens.
@@ -82,6 +93,10 @@ pub struct Analyzed {
 pub struct Engine {
     tokenizer: Arc<TextTokenizer>,
     inference: Inference,
+    /// `None` when the encoder is not the one that they were trained on.
+    heads: Option<Heads>,
+    /// How the labels of the head `category` make up the configured categories, if they do.
+    topics: Option<Topics>,
     categories: Categories,
     dimensions: usize,
     metrics: Arc<Metrics>,
@@ -139,7 +154,11 @@ impl Engine {
     ) -> Result<Self, StartError> {
         let embed = |texts: &[String]| embed_all(&tokenizer, &*encoder, texts);
         embed(&["warm-up".to_owned()])?;
+        let heads = load_heads(encoder.dimensions(), embed)?;
+        let labels = heads.as_ref().and_then(|heads| heads.labels("category"));
         Ok(Self {
+            topics: Topics::compile(categories, labels.unwrap_or_default()),
+            heads,
             categories: Categories::new(categories, embed)?,
             dimensions: encoder.dimensions(),
             inference: Inference::start(encoder, Arc::clone(&metrics))?,
@@ -158,6 +177,85 @@ impl Engine {
     #[must_use]
     pub fn categories(&self) -> &Categories {
         &self.categories
+    }
+
+    /// The trained heads, if the encoder is the one that they were trained on.
+    #[must_use]
+    pub fn heads(&self) -> Option<&Heads> {
+        self.heads.as_ref()
+    }
+
+    /// The configured category of a text: by the trained head where its labels make up the categories, else by resemblance.
+    ///
+    /// `embedding`: the vector of the whole text. Where the head reads a longer text than that, windows of it are embedded.
+    ///
+    /// # Errors
+    /// [`InferenceError`].
+    pub async fn category(
+        &self,
+        text: &str,
+        embedding: &Embedding,
+        tokens: usize,
+        deadline: Instant,
+    ) -> Result<Option<Scored>, InferenceError> {
+        let (Some(heads), Some(topics)) = (&self.heads, &self.topics) else {
+            return Ok(self.categories.best(embedding));
+        };
+        let verdicts = if tokens <= WINDOW {
+            heads.judge(&[(text, embedding)])
+        } else {
+            let windows = spread(self.windows(text).await?, MAX_TOPIC_WINDOWS);
+            self.judge(heads, windows, deadline).await?
+        };
+        let category = verdicts.into_iter().find(|v| v.name == "category");
+        let probabilities = category.map(|v| v.probabilities).unwrap_or_default();
+        Ok(topics
+            .best(&probabilities)
+            .map(|(label, confidence)| Scored {
+                label: label.to_owned(),
+                confidence,
+            }))
+    }
+
+    /// What the trained heads say of a text, all of it read. The count is that of its tokens.
+    ///
+    /// # Errors
+    /// [`InferenceError`].
+    pub async fn classify<'e>(
+        &'e self,
+        heads: &'e Heads,
+        text: &str,
+        deadline: Instant,
+    ) -> Result<(Vec<Verdict<'e>>, usize), InferenceError> {
+        let windows = self.windows(text).await?;
+        let tokens = windows.iter().map(|w| w.tokens.input_ids.len()).sum();
+        Ok((self.judge(heads, windows, deadline).await?, tokens))
+    }
+
+    async fn windows(&self, text: &str) -> Result<Vec<Window>, InferenceError> {
+        let (tokenizer, text) = (Arc::clone(&self.tokenizer), text.to_owned());
+        tokio::task::spawn_blocking(move || tokenizer.windows(&text))
+            .await
+            .unwrap_or_else(|panic| Err(panic.to_string()))
+            .map_err(InferenceError::Failed)
+    }
+
+    /// Embeds windows in jobs of [`MAX_BATCH_TEXTS`] and asks the heads.
+    async fn judge<'e>(
+        &self,
+        heads: &'e Heads,
+        windows: Vec<Window>,
+        deadline: Instant,
+    ) -> Result<Vec<Verdict<'e>>, InferenceError> {
+        let mut read = Read::default();
+        for job in windows.chunks(MAX_BATCH_TEXTS) {
+            let tokens = job.iter().map(|window| window.tokens.clone()).collect();
+            let embeddings = self.embed(tokens, deadline).await?.embeddings;
+            for (window, embedding) in job.iter().zip(&embeddings) {
+                heads.window(&mut read, &window.text, embedding);
+            }
+        }
+        Ok(heads.verdicts(&read))
     }
 
     /// Tokenizes texts on a thread that may block.
@@ -201,16 +299,55 @@ impl Engine {
         let tokenized = self.tokenize(vec![text.to_owned()]).await?;
         let tokenization_duration = started_at.elapsed();
         let truncated = tokenized.iter().any(|text| text.truncated);
+        let tokens = tokenized.iter().map(|text| text.input_ids.len()).sum();
         let embedded = self.embed(tokenized, deadline).await?;
         let embedding = embedded.embeddings.into_iter().next();
         Ok(Analyzed {
             embedding: embedding.ok_or_else(|| InferenceError::Failed("no vector".into()))?,
+            tokens,
             truncated,
             tokenization_duration,
             queue_duration: embedded.queue_duration,
             inference_duration: embedded.inference_duration,
         })
     }
+}
+
+/// The shipped heads, if the encoder is the one that they were trained on.
+fn load_heads(
+    dimensions: usize,
+    embed: impl FnOnce(&[String]) -> Result<Vec<Embedding>, StartError>,
+) -> Result<Option<Heads>, StartError> {
+    let heads = match Heads::read(heads::SHIPPED, dimensions) {
+        Ok(heads) => heads,
+        Err(why) => return Ok(without_heads(&why)),
+    };
+    let embeddings = embed(&heads.probes())?;
+    match heads.check(&embeddings) {
+        Ok(()) => Ok(Some(heads)),
+        Err(why) => Ok(without_heads(&why)),
+    }
+}
+
+fn without_heads(why: &HeadsError) -> Option<Heads> {
+    tracing::warn!(%why, "the trained heads are not used; categories are told by their descriptions and examples");
+    None
+}
+
+/// At most `most` of the windows, the first and the last among them, evenly spread.
+fn spread(windows: Vec<Window>, most: usize) -> Vec<Window> {
+    let count = windows.len();
+    if count <= most {
+        return windows;
+    }
+    let steps = most.saturating_sub(1).max(1);
+    let chosen: Vec<usize> = (0..most).map(|i| i * (count - 1) / steps).collect();
+    windows
+        .into_iter()
+        .enumerate()
+        .filter(|(at, _)| chosen.contains(at))
+        .map(|(_, window)| window)
+        .collect()
 }
 
 fn load_tokenizer(path: &Path, max_tokens: usize) -> Result<TextTokenizer, StartError> {

@@ -6,6 +6,7 @@
 mod analyze;
 mod binary;
 mod cache;
+mod classify;
 mod embeddings;
 mod fuzz;
 mod harness;

@@ -442,3 +442,133 @@ async fn a_text_that_takes_too_long_may_pass_where_the_configuration_says_so() {
         .unwrap();
     assert_blocked(&gateway, &reply);
 }
+
+/// Decisions by labels of heads and by patterns, the sidecar gone.
+async fn labelled(user: &str) -> Case {
+    static STACK: Shared = OnceCell::const_new();
+    let change = |config: &mut Config| {
+        let decision = |name: &str, priority: i32, rules: Value| json!({"name": name, "priority": priority, "rules": rules, "modelRefs": [{"model": "qwen3-8b"}]});
+        let head = |name: &str| json!({"type": "head", "name": name});
+        let decisions = json!([
+            decision(
+                "by_order_number",
+                90,
+                json!({"type": "keyword", "name": "order_number"})
+            ),
+            decision("calm_down", 80, head("toxicity:toxic")),
+            decision("parcels", 70, head("intent:delivery")),
+            decision(
+                "look_it_up",
+                60,
+                json!({"operator": "AND", "conditions": [head("fresh:fresh"), head("toxicity:clean")]})
+            ),
+        ]);
+        let rules = json!([{"name": "order_number", "patterns": [r"\b[A-Z]{2}-\d{4,}\b"], "case_sensitive": true}]);
+        config.prompt_guard.enabled = false;
+        config.decisions = serde_json::from_value(decisions).expect("decisions");
+        config.keyword_rules = serde_json::from_value(rules).expect("rules");
+        config.classifier.heads = serde_json::from_value(
+            json!([{"path": "intent.json", "threshold": 0.8, "content": intent()}]),
+        )
+        .expect("a head");
+    };
+    started(&STACK, user, change).await
+}
+
+/// A head as `turnpike train-head` writes it, of a few sentences.
+fn intent() -> Value {
+    let things = [
+        "parcel", "package", "order", "shipment", "letter", "delivery",
+    ];
+    let others = [
+        "Write a short poem about the sea.",
+        "How do I cook rice?",
+        "What is the weather in Paris today?",
+        "Explain how a bicycle works.",
+        "Which film should I watch tonight?",
+        "Is it raining right now in London?",
+    ];
+    let rows = things.iter().zip(others).flat_map(|(thing, other)| {
+        [
+            json!({"text": format!("Where is my {thing}? It should have arrived by post yesterday."), "label": "delivery"}),
+            json!({"text": other, "label": "other"}),
+        ]
+    });
+    let rows: String = rows.map(|row| format!("{row}\n")).collect();
+    let (head, _) = turnpike::classify::train_head("intent", rows.as_bytes()).expect("enough rows");
+    serde_json::from_str(&head).expect("JSON")
+}
+
+#[tokio::test]
+async fn labels_of_heads_and_patterns_decide() {
+    let gateway = labelled("classifier-labels").await;
+    for (text, decision) in [
+        ("What about AB-12345?", "by_order_number"),
+        ("Write a short poem about the sea and ab-12345.", "default"),
+        (
+            "You stupid fucking idiot, shut up, you worthless piece of garbage.",
+            "calm_down",
+        ),
+        (
+            "Where is my parcel? It should have arrived by post on Monday.",
+            "parcels",
+        ),
+        ("What is the weather in Oslo right now?", "look_it_up"),
+        ("Explain how a steam engine works.", "default"),
+    ] {
+        let reply = gateway.ask("auto", text).send().await.unwrap();
+        assert_eq!(reply.status, 200, "{text}");
+        assert_eq!(reply.header("x-vsr-decision"), decision, "{text}");
+        assert_eq!(reply.header("x-vsr-fallback"), "", "{text}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_proxy_is_not_sure_of_the_sidecar_settles() {
+    let gateway = maas("classifier-cascade").await;
+    let port = gateway.stack.plan().ports.sidecar;
+    let rows: Vec<String> = CASCADE
+        .iter()
+        .map(|text| json!({"text": text}).to_string())
+        .collect();
+    let ask = move |threshold: f32| {
+        let sidecar =
+            turnpike::classify::Sidecar::new(&format!("http://127.0.0.1:{port}"), threshold);
+        let mut output = Vec::new();
+        let none: [&str; 0] = [];
+        turnpike::classify::classify(
+            &none,
+            Some(&sidecar),
+            rows.join("\n").as_bytes(),
+            &mut output,
+        )
+        .expect("answers");
+        let text = String::from_utf8(output).expect("UTF-8");
+        let lines = text
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("JSON"));
+        lines.collect::<Vec<Value>>()
+    };
+    let (all, unsure, none) = tokio::task::spawn_blocking(move || (ask(1.1), ask(0.45), ask(0.0)))
+        .await
+        .unwrap();
+    let by = |line: &Value| line["heads"]["category"]["by"].clone();
+    assert!(all.iter().all(|line| by(line) == "sidecar"));
+    assert!(none.iter().all(|line| by(line) == "proxy"));
+    assert_eq!(
+        unsure.iter().map(by).collect::<Vec<_>>(),
+        ["proxy", "sidecar"]
+    );
+    assert_eq!(unsure[0]["heads"]["category"], none[0]["heads"]["category"]);
+    assert_eq!(unsure[1]["heads"]["category"], all[1]["heads"]["category"]);
+    assert_eq!(
+        all[1]["heads"]["jailbreak"]["by"], "proxy",
+        "the sidecar is no better at it"
+    );
+}
+
+/// One that the model in the proxy is sure of, one that it is not.
+const CASCADE: [&str; 2] = [
+    "What is the derivative of x squared times sin x?",
+    "Which of these two would last longer?",
+];

@@ -162,6 +162,27 @@ impl<'f> Model<'f> {
         self.heads.iter().position(|head| head.name == name)
     }
 
+    /// The label that counts for conditions: that of a guard's finding from its threshold on, else its first; the most probable
+    /// of the others if it reaches the threshold.
+    #[must_use]
+    pub fn label(&self, scores: &Scores, at: usize) -> Option<usize> {
+        let head = self.heads.get(at)?;
+        match head.windows {
+            Windows::Max => {
+                let found = scores.finding(at)? >= head.threshold;
+                Some(if found {
+                    head.labels.len().saturating_sub(1)
+                } else {
+                    0
+                })
+            }
+            Windows::Mean => {
+                let (label, probability) = scores.best(at)?;
+                (probability >= head.threshold).then_some(label)
+            }
+        }
+    }
+
     /// Reads a text whole.
     #[must_use]
     pub fn classify(&self, text: &str) -> Scores {

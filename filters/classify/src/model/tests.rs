@@ -108,3 +108,32 @@ fn an_empty_text_says_nothing() {
     assert_eq!(scores.best(0), None);
     assert_eq!(scores.finding(1), None);
 }
+
+#[test]
+fn the_heads_that_conditions_may_name_are_those_of_the_model() {
+    let model = model();
+    for (name, labels) in turnpike_core::decision::HEADS {
+        let head = &model.heads()[model.head(name).unwrap()];
+        assert_eq!(head.labels, labels, "{name}");
+    }
+    let others = model.heads().iter().filter(|head| head.name != "category");
+    assert_eq!(others.count(), turnpike_core::decision::HEADS.len());
+}
+
+#[test]
+fn a_label_counts_from_the_threshold_on() {
+    let model = model();
+    let at = |name: &str| model.head(name).unwrap();
+    let label = |text: &str, head: &str| model.label(&model.classify(text), at(head));
+    assert_eq!(label(ATTACK, "jailbreak"), Some(1));
+    assert_eq!(
+        label("What is the boiling point of water?", "jailbreak"),
+        Some(0)
+    );
+    assert_eq!(
+        label("What is the weather in Oslo right now?", "fresh"),
+        Some(1)
+    );
+    assert_eq!(label("", "jailbreak"), None);
+    assert_eq!(label("", "fresh"), None);
+}

@@ -51,7 +51,8 @@ vllm_endpoints:
 model_config: {qwen3: {preferred_endpoints: [remote], reasoning_family: q}, auto: {}}
 default_model: gpt
 categories: [{name: math}]
-keyword_rules: [{name: k, keywords: ['', a]}, {name: l, keywords: []}]
+keyword_rules: [{name: k, keywords: ['', a]}, {name: l, keywords: []}, {name: m, patterns: ['']}]
+classifier: {heads: [{path: '', threshold: 3, content: {name: own, labels: [x, y]}}]}
 decisions:
   - name: a
     rules: {operator: NOT, conditions: [{type: keyword, name: zzz}, {type: domain, name: law}]}
@@ -61,6 +62,7 @@ decisions:
       - {type: semantic-cache, configuration: {similarity_threshold: 9}}
       - {type: jailbreak, configuration: {enabled: true}}
   - {name: b, rules: {}, modelRefs: []}
+  - {name: c, rules: {operator: OR, conditions: [{type: head, name: 'toxicity:rude'}, {type: head, name: 'complexity:complex'}]}, modelRefs: []}
 semantic_cache: {similarity_threshold: 1.5, max_entries: 0}
 prompt_guard: {enabled: true}
 maas_integration: {enabled: true, authentication: {user_header: 'a b', fallback_tier: ''}}

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::validate_rules::check_effort;
+use super::validate_rules::{Names, check_effort};
 use super::{AddressConfig, Config, ConfigError};
 use crate::cache::{EvictionPolicy, SemanticCacheConfig};
-use crate::decision::VllmEndpointConfig;
+use crate::decision::{HEADS, VllmEndpointConfig};
 use crate::guard::pii_kind_problem;
 
 /// Collects mistakes under their paths.
@@ -90,24 +90,26 @@ impl Config {
         self.check_endpoints(&mut c);
         self.check_models(&mut c, &endpoints);
         for (i, rule) in self.keyword_rules.iter().enumerate() {
-            if rule.keywords.is_empty() {
+            if rule.keywords.is_empty() && rule.patterns.is_empty() {
                 c.error(
                     format!("keyword_rules[{i}].keywords"),
-                    "must name at least one keyword",
+                    "must name at least one keyword, or `patterns` one pattern",
                 );
+            }
+            for (k, pattern) in rule.patterns.iter().enumerate() {
+                c.not_empty(format!("keyword_rules[{i}].patterns[{k}]"), pattern);
             }
             for (k, keyword) in rule.keywords.iter().enumerate() {
                 c.not_empty(format!("keyword_rules[{i}].keywords[{k}]"), keyword.trim());
             }
         }
+        let names = Names {
+            keywords,
+            categories,
+            labels: self.check_heads(&mut c),
+        };
         for (i, decision) in self.decisions.iter().enumerate() {
-            self.check_decision(
-                &mut c,
-                &format!("decisions[{i}]"),
-                decision,
-                &keywords,
-                &categories,
-            );
+            self.check_decision(&mut c, &format!("decisions[{i}]"), decision, &names);
         }
         if let Some(effort) = &self.default_reasoning_effort {
             check_effort(&mut c, "default_reasoning_effort".into(), effort);
@@ -122,6 +124,29 @@ impl Config {
         self.check_numbers(&mut c);
         self.check_own_sections(&mut c);
         c.errors
+    }
+
+    /// The labels that conditions may name, as `head:label`; `None` when a head's file was not read here.
+    fn check_heads(&self, c: &mut Checker) -> Option<BTreeSet<String>> {
+        let known = HEADS
+            .iter()
+            .flat_map(|(head, labels)| labels.map(|label| format!("{head}:{label}")));
+        let mut labels: Option<BTreeSet<String>> = Some(known.collect());
+        for (i, head) in self.classifier.heads.iter().enumerate() {
+            c.not_empty(format!("classifier.heads[{i}].path"), &head.path);
+            if let Some(threshold) = head.threshold {
+                c.unit_interval(&format!("classifier.heads[{i}].threshold"), threshold);
+            }
+            match head.about() {
+                Some((name, own)) => {
+                    if let Some(all) = &mut labels {
+                        all.extend(own.iter().map(|label| format!("{name}:{label}")));
+                    }
+                }
+                None => labels = None,
+            }
+        }
+        labels
     }
 
     fn check_endpoints(&self, c: &mut Checker) {

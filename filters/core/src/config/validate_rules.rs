@@ -6,6 +6,14 @@ use super::Config;
 use super::validate::Checker;
 use crate::decision::{DecisionConfig, RuleConfig, RuleOperator, SignalKind};
 
+/// What conditions may name.
+pub(super) struct Names<'n> {
+    pub(super) keywords: BTreeSet<&'n str>,
+    pub(super) categories: BTreeSet<&'n str>,
+    /// `head:label`; `None` when not all are known here.
+    pub(super) labels: Option<BTreeSet<String>>,
+}
+
 const EFFORTS: [&str; 3] = ["low", "medium", "high"];
 
 impl Config {
@@ -14,16 +22,9 @@ impl Config {
         c: &mut Checker,
         at: &str,
         decision: &DecisionConfig,
-        keywords: &BTreeSet<&str>,
-        categories: &BTreeSet<&str>,
+        names: &Names<'_>,
     ) {
-        check_rule(
-            c,
-            &format!("{at}.rules"),
-            &decision.rules,
-            keywords,
-            categories,
-        );
+        check_rule(c, &format!("{at}.rules"), &decision.rules, names);
         if decision.model_refs.is_empty() {
             c.error(format!("{at}.modelRefs"), "must name at least one model");
         }
@@ -56,13 +57,7 @@ pub(super) fn check_effort(c: &mut Checker, path: String, effort: &str) {
     }
 }
 
-fn check_rule(
-    c: &mut Checker,
-    at: &str,
-    rule: &RuleConfig,
-    keywords: &BTreeSet<&str>,
-    categories: &BTreeSet<&str>,
-) {
+fn check_rule(c: &mut Checker, at: &str, rule: &RuleConfig, names: &Names<'_>) {
     match (rule.operator, rule.signal) {
         (Some(_), Some(_)) => c.error(
             at,
@@ -89,13 +84,7 @@ fn check_rule(
                 c.error(format!("{at}.name"), "belongs to a condition with `type`");
             }
             for (i, condition) in rule.conditions.iter().enumerate() {
-                check_rule(
-                    c,
-                    &format!("{at}.conditions[{i}]"),
-                    condition,
-                    keywords,
-                    categories,
-                );
+                check_rule(c, &format!("{at}.conditions[{i}]"), condition, names);
             }
         }
         (None, Some(signal)) => {
@@ -108,9 +97,17 @@ fn check_rule(
             };
             match signal {
                 SignalKind::Keyword => {
-                    c.known(format!("{at}.name"), "keyword rule", name, keywords)
+                    c.known(format!("{at}.name"), "keyword rule", name, &names.keywords);
                 }
-                SignalKind::Domain => c.known(format!("{at}.name"), "category", name, categories),
+                SignalKind::Domain => {
+                    c.known(format!("{at}.name"), "category", name, &names.categories);
+                }
+                SignalKind::Head => {
+                    if let Some(labels) = &names.labels {
+                        let labels = labels.iter().map(String::as_str).collect();
+                        c.known(format!("{at}.name"), "head and label", name, &labels);
+                    }
+                }
             }
         }
     }

@@ -123,7 +123,11 @@ pub struct KeywordRuleConfig {
     #[serde(default)]
     pub operator: KeywordOperator,
     /// Words or phrases, matched at word boundaries.
+    #[serde(default)]
     pub keywords: Vec<String>,
+    /// Regular expressions (syntax of Rust's `regex`: no look-around, no back-references), counted as keywords are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub patterns: Vec<String>,
     /// Whether case counts.
     #[serde(default)]
     pub case_sensitive: bool,
@@ -188,7 +192,7 @@ pub struct RuleConfig {
     /// Kind of signal.
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
     pub signal: Option<SignalKind>,
-    /// Name of the keyword rule or category.
+    /// Name of the keyword rule or category; head and label of a head.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
 }
@@ -211,9 +215,12 @@ pub enum RuleOperator {
 pub enum SignalKind {
     /// A keyword rule, decided in the proxy.
     Keyword,
-    /// A category, decided by the sidecar.
+    /// A category, decided by the model in the proxy where it is sure, else by the sidecar.
     #[serde(alias = "category")]
     Domain,
+    /// A label of a head of the model in the proxy, as `head:label`: `toxicity:toxic`, `complexity:complex`, `fresh:fresh`,
+    /// `jailbreak:jailbreak`, or one of `classifier.heads`.
+    Head,
 }
 
 /// A model that a decision may choose.
@@ -334,6 +341,42 @@ pub struct ClassifierConfig {
     pub category_model: CategoryModelConfig,
     /// Personal-data detectors.
     pub pii_model: PiiModelConfig,
+    /// Own heads of the model in the proxy, trained by `turnpike train-head`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub heads: Vec<OwnHeadConfig>,
+}
+
+/// `classifier.heads`
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OwnHeadConfig {
+    /// File of `turnpike train-head`, relative to the configuration.
+    pub path: String,
+    /// Probability from which a label counts, 0 to 1; that of the file (0.5) if missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f32>,
+    /// The file itself: `turnpike render` puts it here, for filters read no files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<Value>,
+}
+
+/// Heads of the model in the proxy that conditions may read, with their labels.
+pub const HEADS: [(&str, [&str; 2]); 4] = [
+    ("jailbreak", ["benign", "jailbreak"]),
+    ("toxicity", ["clean", "toxic"]),
+    ("complexity", ["simple", "complex"]),
+    ("fresh", ["static", "fresh"]),
+];
+
+impl OwnHeadConfig {
+    /// Name and labels, where the file was read.
+    #[must_use]
+    pub fn about(&self) -> Option<(&str, Vec<&str>)> {
+        let content = self.content.as_ref()?;
+        let labels = content.get("labels")?.as_array()?;
+        let labels = labels.iter().filter_map(Value::as_str).collect();
+        Some((content.get("name")?.as_str()?, labels))
+    }
 }
 
 /// `classifier.pii_model`.
@@ -361,7 +404,8 @@ pub struct PiiModelConfig {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CategoryModelConfig {
-    /// Confidence below which a category does not count, 0 to 1.
+    /// Confidence below which a category does not count, 0 to 1. The proxy's own model settles what reaches it; the sidecar is
+    /// asked about the rest.
     pub threshold: f32,
     /// Accepted for compatibility.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -380,7 +424,7 @@ pub struct CategoryModelConfig {
 impl Default for CategoryModelConfig {
     fn default() -> Self {
         Self {
-            threshold: 0.6,
+            threshold: 0.45,
             model_id: None,
             use_cpu: None,
             use_modernbert: None,

@@ -2,9 +2,10 @@
 //!
 //! 1. Decisions are tried in the order of their priority, the first written among equals.
 //! 2. A rule over signals that are known is true or false; over others it may be unknown (Kleene's three-valued logic).
-//! 3. The first decision that is true wins. One that is unknown before it must be settled first: the category is asked for.
+//! 3. The first decision that is true wins. One that is unknown before it must be settled first: the text is read, the category
+//!    asked for.
 //!
-//! So a request that rules alone decide costs no call, and one that they do not costs one.
+//! So a request that rules alone decide costs no reading and no call.
 
 use super::config::{DecisionConfig, RuleConfig, RuleOperator, SignalKind};
 
@@ -19,6 +20,28 @@ pub enum Category<'c> {
     Is(&'c str),
 }
 
+/// What is known about a request.
+#[derive(Debug, Clone, Copy)]
+pub struct Known<'k> {
+    /// Which keyword rules match, in their order.
+    pub keywords: &'k [bool],
+    /// The label of each head, if one is probable enough; `None` when the text was not read.
+    pub labels: Option<&'k [Option<usize>]>,
+    /// The category.
+    pub category: Category<'k>,
+}
+
+/// A label of a head, by their places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LabelRef {
+    /// The head.
+    pub head: usize,
+    /// The label.
+    pub label: usize,
+    /// Whether the head reads every part of a request rather than the one that tells its topic.
+    pub every_part: bool,
+}
+
 /// Outcome of [`Engine::decide`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
@@ -26,8 +49,8 @@ pub enum Verdict {
     Decided(usize),
     /// No decision takes the request.
     NoneHolds,
-    /// It depends on the category.
-    NeedsCategory,
+    /// It depends on what is not known.
+    Open,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +60,7 @@ enum Rule {
     Not(Box<Rule>),
     Keyword(usize),
     Category(String),
+    Label(LabelRef),
     /// What validation refuses; never true.
     Never,
 }
@@ -44,14 +68,15 @@ enum Rule {
 /// `None` = unknown.
 type Truth = Option<bool>;
 
+/// Finds what conditions name.
+struct Names<'n> {
+    keyword_rules: &'n [String],
+    label: &'n dyn Fn(&str) -> Option<LabelRef>,
+}
+
 impl Rule {
-    fn compile(config: &RuleConfig, keyword_rules: &[String]) -> Self {
-        let nested = || {
-            config
-                .conditions
-                .iter()
-                .map(|c| Self::compile(c, keyword_rules))
-        };
+    fn compile(config: &RuleConfig, names: &Names<'_>) -> Self {
+        let nested = || config.conditions.iter().map(|c| Self::compile(c, names));
         let name = config.name.clone().unwrap_or_default();
         match (config.operator, config.signal) {
             (Some(RuleOperator::And), _) => Self::All(nested().collect()),
@@ -60,29 +85,42 @@ impl Rule {
                 .next()
                 .map_or(Self::Never, |rule| Self::Not(Box::new(rule))),
             (None, Some(SignalKind::Domain)) => Self::Category(name),
-            (None, Some(SignalKind::Keyword)) => keyword_rules
-                .iter()
-                .position(|r| *r == name)
-                .map_or(Self::Never, Self::Keyword),
+            (None, Some(SignalKind::Keyword)) => {
+                let rules = &mut names.keyword_rules.iter();
+                rules
+                    .position(|r| *r == name)
+                    .map_or(Self::Never, Self::Keyword)
+            }
+            (None, Some(SignalKind::Head)) => (names.label)(&name).map_or(Self::Never, Self::Label),
             (None, None) => Self::Never,
         }
     }
 
-    fn truth(&self, keywords: &[bool], category: Category<'_>) -> Truth {
+    fn truth(&self, known: &Known<'_>) -> Truth {
         match self {
-            Self::All(rules) => all(rules.iter().map(|r| r.truth(keywords, category))),
-            Self::Any(rules) => all(rules
-                .iter()
-                .map(|r| r.truth(keywords, category).map(|t| !t)))
-            .map(|t| !t),
-            Self::Not(rule) => rule.truth(keywords, category).map(|t| !t),
-            Self::Keyword(rule) => Some(keywords.get(*rule).copied().unwrap_or_default()),
-            Self::Category(name) => match category {
+            Self::All(rules) => all(rules.iter().map(|r| r.truth(known))),
+            Self::Any(rules) => all(rules.iter().map(|r| r.truth(known).map(|t| !t))).map(|t| !t),
+            Self::Not(rule) => rule.truth(known).map(|t| !t),
+            Self::Keyword(rule) => Some(known.keywords.get(*rule).copied().unwrap_or_default()),
+            Self::Category(name) => match known.category {
                 Category::Unasked => None,
                 Category::None => Some(false),
                 Category::Is(found) => Some(found == name),
             },
+            Self::Label(wanted) => known.labels.map(|labels| {
+                let found = labels.get(wanted.head).copied().flatten();
+                found == Some(wanted.label)
+            }),
             Self::Never => Some(false),
+        }
+    }
+
+    fn labels(&self, found: &mut Vec<LabelRef>) {
+        match self {
+            Self::All(rules) | Self::Any(rules) => rules.iter().for_each(|r| r.labels(found)),
+            Self::Not(rule) => rule.labels(found),
+            Self::Label(label) => found.push(*label),
+            Self::Keyword(_) | Self::Category(_) | Self::Never => {}
         }
     }
 }
@@ -108,25 +146,44 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Compiles decisions; `keyword_rules` are the names of the rules in the order of their matches.
+    /// Compiles decisions; `keyword_rules` are the names of the rules in the order of their matches, `label` finds the
+    /// `head:label` of a condition.
     #[must_use]
-    pub fn compile(decisions: &[DecisionConfig], keyword_rules: &[String]) -> Self {
+    pub fn compile(
+        decisions: &[DecisionConfig],
+        keyword_rules: &[String],
+        label: &dyn Fn(&str) -> Option<LabelRef>,
+    ) -> Self {
+        let names = Names {
+            keyword_rules,
+            label,
+        };
         let mut order: Vec<(usize, &DecisionConfig)> = decisions.iter().enumerate().collect();
         order.sort_by_key(|(_, decision)| std::cmp::Reverse(decision.priority));
         let rules = order
             .into_iter()
-            .map(|(i, d)| (i, Rule::compile(&d.rules, keyword_rules)))
+            .map(|(i, d)| (i, Rule::compile(&d.rules, &names)))
             .collect();
         Self { rules }
     }
 
-    /// Decides with what is known. `keywords`: which keyword rules match, in their order.
+    /// The labels that conditions name.
     #[must_use]
-    pub fn decide(&self, keywords: &[bool], category: Category<'_>) -> Verdict {
+    pub fn labels(&self) -> Vec<LabelRef> {
+        let mut found = Vec::new();
+        for (_, rule) in &self.rules {
+            rule.labels(&mut found);
+        }
+        found
+    }
+
+    /// Decides with what is known.
+    #[must_use]
+    pub fn decide(&self, known: &Known<'_>) -> Verdict {
         for (index, rule) in &self.rules {
-            match rule.truth(keywords, category) {
+            match rule.truth(known) {
                 Some(true) => return Verdict::Decided(*index),
-                None => return Verdict::NeedsCategory,
+                None => return Verdict::Open,
                 Some(false) => {}
             }
         }
@@ -138,9 +195,30 @@ impl Engine {
 mod tests {
     use super::*;
 
+    /// The rules `code` and `urgent`; one head, `tone`, with the labels `calm` and `angry`.
     fn engine(yaml: &str) -> Engine {
         let decisions: Vec<DecisionConfig> = serde_saphyr::from_str(yaml).unwrap();
-        Engine::compile(&decisions, &["code".into(), "urgent".into()])
+        let label = |name: &str| {
+            let label = ["tone:calm", "tone:angry"]
+                .iter()
+                .position(|l| *l == name)?;
+            Some(LabelRef {
+                head: 0,
+                label,
+                every_part: false,
+            })
+        };
+        Engine::compile(&decisions, &["code".into(), "urgent".into()], &label)
+    }
+
+    impl Engine {
+        fn with(&self, keywords: &[bool], category: Category<'_>) -> Verdict {
+            self.decide(&Known {
+                keywords,
+                labels: None,
+                category,
+            })
+        }
     }
 
     const DECISIONS: &str = "
@@ -152,7 +230,7 @@ mod tests {
     #[test]
     fn rules_that_are_certain_need_no_category() {
         assert_eq!(
-            engine(DECISIONS).decide(&[true, true], Category::Unasked),
+            engine(DECISIONS).with(&[true, true], Category::Unasked),
             Verdict::Decided(1)
         );
     }
@@ -161,27 +239,27 @@ mod tests {
     fn an_unknown_rule_of_higher_priority_must_be_settled_first() {
         let engine = engine(DECISIONS);
         assert_eq!(
-            engine.decide(&[false, true], Category::Unasked),
-            Verdict::NeedsCategory
+            engine.with(&[false, true], Category::Unasked),
+            Verdict::Open
         );
         assert_eq!(
-            engine.decide(&[false, true], Category::Is("math")),
+            engine.with(&[false, true], Category::Is("math")),
             Verdict::Decided(2)
         );
         assert_eq!(
-            engine.decide(&[false, true], Category::Is("law")),
+            engine.with(&[false, true], Category::Is("law")),
             Verdict::NoneHolds
         );
         assert_eq!(
-            engine.decide(&[false, true], Category::None),
+            engine.with(&[false, true], Category::None),
             Verdict::Decided(2)
         );
         assert_eq!(
-            engine.decide(&[false, false], Category::Is("math")),
+            engine.with(&[false, false], Category::Is("math")),
             Verdict::Decided(0)
         );
         assert_eq!(
-            engine.decide(&[false, false], Category::None),
+            engine.with(&[false, false], Category::None),
             Verdict::NoneHolds
         );
     }
@@ -192,12 +270,12 @@ mod tests {
             "[{name: a, rules: {operator: AND, conditions: [{type: domain, name: x}, {type: keyword, name: code}]}, modelRefs: []}]",
         );
         assert_eq!(
-            engine.decide(&[false, false], Category::Unasked),
+            engine.with(&[false, false], Category::Unasked),
             Verdict::NoneHolds
         );
         assert_eq!(
-            engine.decide(&[true, false], Category::Unasked),
-            Verdict::NeedsCategory
+            engine.with(&[true, false], Category::Unasked),
+            Verdict::Open
         );
     }
 
@@ -207,12 +285,12 @@ mod tests {
             "[{name: a, rules: {operator: OR, conditions: [{type: domain, name: x}, {type: keyword, name: code}]}, modelRefs: []}]",
         );
         assert_eq!(
-            engine.decide(&[true, false], Category::Unasked),
+            engine.with(&[true, false], Category::Unasked),
             Verdict::Decided(0)
         );
         assert_eq!(
-            engine.decide(&[false, false], Category::Unasked),
-            Verdict::NeedsCategory
+            engine.with(&[false, false], Category::Unasked),
+            Verdict::Open
         );
     }
 
@@ -222,8 +300,28 @@ mod tests {
             "[{name: a, rules: {type: keyword, name: code}, modelRefs: []}, {name: b, rules: {type: keyword, name: code}, modelRefs: []}]",
         );
         assert_eq!(
-            engine.decide(&[true, false], Category::Unasked),
+            engine.with(&[true, false], Category::Unasked),
             Verdict::Decided(0)
         );
+    }
+
+    #[test]
+    fn a_label_is_unknown_until_the_text_was_read() {
+        let engine = engine(
+            "[{name: a, rules: {type: head, name: 'tone:angry'}, modelRefs: []}, {name: b, rules: {operator: NOT, conditions: [{type: head, name: 'tone:calm'}]}, modelRefs: []}]",
+        );
+        let with = |labels: Option<&[Option<usize>]>| {
+            engine.decide(&Known {
+                keywords: &[],
+                labels,
+                category: Category::Unasked,
+            })
+        };
+        assert_eq!(with(None), Verdict::Open);
+        assert_eq!(with(Some(&[Some(1)])), Verdict::Decided(0));
+        assert_eq!(with(Some(&[Some(0)])), Verdict::NoneHolds);
+        assert_eq!(with(Some(&[None])), Verdict::Decided(1), "not sure of calm");
+        assert_eq!(with(Some(&[])), Verdict::Decided(1), "not read");
+        assert_eq!(engine.labels().len(), 2);
     }
 }

@@ -21,6 +21,7 @@ pub use models::models_list;
 pub use route::{Route, Router};
 pub use signals::{Found, Part, Progress, Signals, Wanted};
 pub use stream::RouterStream;
+pub use topics::Topics;
 
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use super::topics::Topics;
 use crate::cache::Partitioner;
 use crate::config::{Config, GuardsConfig};
 use crate::decision::{
-    Category, DecisionConfig, Engine, ModelRefConfig, OnError, Plugin, ReasoningKind,
+    Category, DecisionConfig, Engine, Known, ModelRefConfig, OnError, Plugin, ReasoningKind,
     SemanticCachePluginConfig, Verdict,
 };
 use crate::guard::Policy;
@@ -100,8 +100,12 @@ impl<S: Signals> Router<S> {
             let routed = routes.iter().map(|route| &route.policy);
             routed.chain(policies.values())
         };
+        let engine = Engine::compile(&config.decisions, &rule_names, &|name| signals.label(name));
+        let labels = engine.labels();
         let wanted = Wanted {
             topics: false,
+            labels: !labels.is_empty(),
+            every_part: labels.iter().any(|label| label.every_part),
             jailbreak: every().any(Policy::wants_jailbreak),
             pii: every().any(Policy::wants_pii),
         };
@@ -118,7 +122,7 @@ impl<S: Signals> Router<S> {
             wanted,
             named_policies: policies,
             signals,
-            engine: Engine::compile(&config.decisions, &rule_names),
+            engine,
             routes,
             default_route: plain("default"),
             fallback_route: plain("fallback"),
@@ -134,16 +138,16 @@ impl<S: Signals> Router<S> {
         }
     }
 
-    /// The route with what is known; `None` when the category must be asked for.
-    pub(super) fn route(&self, keywords: &[bool], category: Category<'_>) -> Option<&Route> {
-        let category = match category {
-            Category::Unasked if !self.sidecar_enabled && self.topics.is_none() => Category::None,
-            other => other,
-        };
-        match self.engine.decide(keywords, category) {
+    /// The route with what is known; `None` when that is not enough.
+    pub(super) fn route(&self, mut known: Known<'_>) -> Option<&Route> {
+        let unread = known.labels.is_none() && self.topics.is_some();
+        if known.category == Category::Unasked && !self.sidecar_enabled && !unread {
+            known.category = Category::None;
+        }
+        match self.engine.decide(&known) {
             Verdict::Decided(index) => self.routes.get(index).or(Some(&self.default_route)),
             Verdict::NoneHolds => Some(&self.default_route),
-            Verdict::NeedsCategory => None,
+            Verdict::Open => None,
         }
     }
 
@@ -173,6 +177,8 @@ impl<S: Signals> Router<S> {
         match route {
             Some(route) => Wanted {
                 topics: false,
+                labels: false,
+                every_part: false,
                 jailbreak: route.policy.wants_jailbreak(),
                 pii: route.policy.wants_pii(),
             },

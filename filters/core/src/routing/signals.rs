@@ -1,5 +1,7 @@
 //! What is found in a request's texts without asking anybody; `turnpike-classify` implements it.
 
+use crate::decision::LabelRef;
+
 /// Finds signals in texts.
 pub trait Signals {
     /// A reading in progress.
@@ -10,6 +12,9 @@ pub trait Signals {
 
     /// The topics whose probabilities [`Found::topics`] holds; empty when none can be told.
     fn topics(&self) -> &[String];
+
+    /// The place of a `head:label` that a condition names.
+    fn label(&self, name: &str) -> Option<LabelRef>;
 
     /// Probability from which an attack counts where the configuration names none.
     fn jailbreak_threshold(&self) -> f32;
@@ -29,6 +34,10 @@ pub trait Signals {
 pub struct Wanted {
     /// Topics.
     pub topics: bool,
+    /// Labels of heads.
+    pub labels: bool,
+    /// Every part, though no guard asks for it: some head reads them all.
+    pub every_part: bool,
     /// Attacks.
     pub jailbreak: bool,
     /// Personal data.
@@ -39,7 +48,7 @@ impl Wanted {
     /// Whether it is anything.
     #[must_use]
     pub fn any(self) -> bool {
-        self.topics || self.guards()
+        self.topics || self.labels || self.guards()
     }
 
     /// Whether guards must see the request.
@@ -72,6 +81,8 @@ pub enum Progress {
 pub struct Found {
     /// Probability of each of [`Signals::topics`]; empty when nothing was read.
     pub topics: Vec<f32>,
+    /// The label of each head that is probable enough; empty when nothing was read.
+    pub labels: Vec<Option<usize>>,
     /// What guards look at.
     pub guards: crate::guard::Findings,
 }

@@ -5,7 +5,7 @@ use super::lookup::{Lookup, plan_lookup, reply_from_cache, serves};
 use super::route::{Route, Router};
 use super::signals::{Found, Part, Progress, Signals};
 use crate::config::{BlockResponse, OnBudget};
-use crate::decision::{Category, OnError};
+use crate::decision::{Category, Known, OnError};
 use crate::guard::{self, Block, Findings};
 use crate::host::{
     Flow, Headers, Host, HostError, LocalReply, content_length, endpoint, hyphenated, refuse,
@@ -84,6 +84,8 @@ pub(super) struct Work {
     pub(super) body: Vec<u8>,
     /// What guards found in it.
     findings: Findings,
+    /// The label of each head, where it was read.
+    labels: Vec<Option<usize>>,
 }
 
 /// Why the sidecar's answer cannot be used.
@@ -178,6 +180,7 @@ impl<S: Signals> RouterStream<S> {
                     request,
                     body,
                     findings: Findings::default(),
+                    labels: Vec::new(),
                 },
             ),
             Err(error) => refuse(host, &Fault::BadRequest(error.to_string())),
@@ -202,7 +205,12 @@ impl<S: Signals> RouterStream<S> {
         let is_auto = router.auto_names.contains(&request.model);
         let (keywords, route) = if is_auto {
             let keywords = router.signals.keywords(&request.routing_text(&work.body));
-            let route = router.route(&keywords, Category::Unasked).cloned();
+            let route = router.route(Known {
+                keywords: &keywords,
+                labels: None,
+                category: Category::Unasked,
+            });
+            let route = route.cloned();
             (keywords, route)
         } else {
             let Some(route) = router.named(&request.model) else {
@@ -214,7 +222,7 @@ impl<S: Signals> RouterStream<S> {
         if !wanted.any() {
             return self.with_found(router, host, work, route, keywords, &Found::default());
         }
-        let parts = parts(&work, wanted.guards());
+        let parts = parts(&work, wanted.guards() || wanted.every_part);
         self.read(
             router,
             host,
@@ -319,9 +327,10 @@ impl<S: Signals> RouterStream<S> {
             self.note(&found.guards);
             return refuse(host, &Fault::NotJudged);
         }
-        // A topic of a part of the text is none.
+        // A topic of a part of the text is none, nor is a label.
         let found = Found {
             topics: Vec::new(),
+            labels: Vec::new(),
             ..found
         };
         self.with_found(router, host, work, route, keywords, &found)
@@ -339,19 +348,21 @@ impl<S: Signals> RouterStream<S> {
     ) -> Flow {
         self.note(&found.guards);
         work.findings = found.guards.clone();
+        work.labels.clone_from(&found.labels);
+        let read = router.read_category(found);
         let (route, category) = match route {
             Some(route) => (Some(route), state::NONE.to_owned()),
-            None => match router.read_category(found) {
-                Some(name) => (
-                    router.route(&keywords, Category::Is(name)).cloned(),
-                    name.to_owned(),
-                ),
-                None if router.sidecar_enabled => (None, state::NONE.to_owned()),
-                None => (
-                    router.route(&keywords, Category::None).cloned(),
-                    state::NONE.to_owned(),
-                ),
-            },
+            None => {
+                let route = router.route(Known {
+                    keywords: &keywords,
+                    labels: Some(&work.labels),
+                    category: match read {
+                        Some(name) => Category::Is(name),
+                        None => Category::Unasked,
+                    },
+                });
+                (route.cloned(), read.unwrap_or(state::NONE).to_owned())
+            }
         };
         // Blocked requests cost no call.
         if let Some(block) = route
@@ -513,7 +524,11 @@ impl<S: Signals> RouterStream<S> {
         let route = match route {
             Some(route) => route,
             None => router
-                .route(&keywords, category)
+                .route(Known {
+                    keywords: &keywords,
+                    labels: Some(&work.labels),
+                    category,
+                })
                 .unwrap_or(router.fallback())
                 .clone(),
         };

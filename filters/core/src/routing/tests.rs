@@ -1,5 +1,6 @@
 use super::*;
 use crate::config::Config;
+use crate::decision::LabelRef;
 use crate::host::Flow;
 use crate::host::memory::{Entry, MemoryHost};
 use crate::metrics::Metric;
@@ -17,12 +18,29 @@ impl Signals for Words {
         &[]
     }
 
+    /// One head, `tone`: texts with `!` are angry.
+    fn label(&self, name: &str) -> Option<LabelRef> {
+        let label = ["tone:calm", "tone:angry"]
+            .iter()
+            .position(|l| *l == name)?;
+        Some(LabelRef {
+            head: 0,
+            label,
+            every_part: false,
+        })
+    }
+
     fn jailbreak_threshold(&self) -> f32 {
         0.7
     }
 
-    fn begin(&self, _wanted: Wanted, _parts: Vec<Part>) -> Found {
-        Found::default()
+    fn begin(&self, wanted: Wanted, parts: Vec<Part>) -> Found {
+        let angry = parts.iter().any(|part| part.text.contains('!'));
+        let labels = vec![Some(usize::from(angry))];
+        Found {
+            labels: if wanted.labels { labels } else { Vec::new() },
+            ..Found::default()
+        }
     }
 
     fn read(&self, _reading: &mut Found, _go_on: &mut dyn FnMut() -> bool) -> Progress {
@@ -151,7 +169,7 @@ fn an_unsure_category_takes_the_default_model() {
         &router,
         &mut stream,
         &mut host,
-        serde_json::json!({"category": {"label": "math", "confidence": 0.5}}),
+        serde_json::json!({"category": {"label": "math", "confidence": 0.4}}),
     );
     assert_eq!(
         host.request_header("x-selected-model").as_deref(),
@@ -613,4 +631,40 @@ fn a_second_end_of_the_body_does_not_let_go_what_waits_for_the_sidecar() {
         serde_json::json!({"category": {"label": "math", "confidence": 0.9}}),
     );
     assert_eq!(upstream_body(&host)["model"], "big");
+}
+
+const ANGRY: &str = "
+classifier: {heads: [{path: tone.json, content: {name: tone, labels: [calm, angry]}}]}
+decisions: [{name: soothe, priority: 7, rules: {type: head, name: 'tone:angry'}, modelRefs: [{model: big}]}, {name: math, rules: {type: domain, name: math}, modelRefs: [{model: coder}]}]
+";
+
+fn with_tone() -> Router<Words> {
+    let (before, _) = CONFIG.split_once("decisions:").unwrap();
+    let config = serde_saphyr::from_str(&format!("{before}{ANGRY}")).unwrap();
+    let config = Config::from_value(config).unwrap();
+    assert_eq!(config.validate(), []);
+    Router::compile(&config, &["router".into()], Words)
+}
+
+#[test]
+fn a_label_of_a_head_decides_without_asking_anybody() {
+    let (router, mut host) = (with_tone(), chat("auto", "What a mess!"));
+    let (_, flow) = run(&router, &mut host);
+    assert_eq!(flow, Flow::Continue);
+    assert_eq!(host.state["turnpike.decision"], "soothe");
+    assert!(host.asked.is_empty());
+}
+
+#[test]
+fn labels_are_still_known_when_the_category_is() {
+    let (router, mut host) = (with_tone(), chat("auto", "What is 2 + 2?"));
+    let (mut stream, flow) = run(&router, &mut host);
+    assert_eq!(flow, Flow::Pause);
+    answer(
+        &router,
+        &mut stream,
+        &mut host,
+        serde_json::json!({"category": {"label": "math", "confidence": 0.9}}),
+    );
+    assert_eq!(host.state["turnpike.decision"], "math");
 }

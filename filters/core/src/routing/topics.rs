@@ -4,18 +4,19 @@ use crate::decision::CategoryConfig;
 
 /// Which categories the model's topics make up.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Topics {
+pub struct Topics {
     /// For each topic, the place of its category.
     category: Vec<Option<usize>>,
     names: Vec<String>,
 }
 
 impl Topics {
-    /// `None` when the model cannot tell the categories: one of them is no topic that it knows.
+    /// `known`: the labels of the model, in its order. `None` when the model cannot tell the categories: one of them is no topic that it knows.
     ///
     /// A category stands for the topics in `mmlu_categories`, or for the one of its own name. What belongs to no category belongs
     /// to `other`, if there is a category of that name.
-    pub(super) fn compile(categories: &[CategoryConfig], known: &[String]) -> Option<Self> {
+    #[must_use]
+    pub fn compile(categories: &[CategoryConfig], known: &[String]) -> Option<Self> {
         if categories.is_empty() || known.is_empty() {
             return None;
         }
@@ -43,8 +44,9 @@ impl Topics {
         })
     }
 
-    /// The most probable category and its probability.
-    pub(super) fn best(&self, topics: &[f32]) -> Option<(&str, f32)> {
+    /// The most probable category and its probability. `topics`: the probability of each label; none gives the first category 0.
+    #[must_use]
+    pub fn best(&self, topics: &[f32]) -> Option<(&str, f32)> {
         let mut sums = vec![0.0_f32; self.names.len()];
         for (category, probability) in self.category.iter().zip(topics) {
             if let Some(sum) = category.and_then(|at| sums.get_mut(at)) {
