@@ -58,6 +58,7 @@ images: build ## Pack the filters as OCI images for Istio: dist/oci/meter, dist/
 ##@ Test
 .PHONY: test
 test: check ## Set up, build, check, and run all tests
+	scripts/wasm.sh probe
 	$(WITH_ENV) cargo test $(CARGO_FLAGS) $(TEST)
 
 .PHONY: check

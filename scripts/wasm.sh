@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds both filters into dist/ with the compiler that toolchain.sh chose, prints their sizes and holds them to limits.
-# `wasm.sh empty` builds instead the filter that does nothing, the benchmarks' baseline.
+# `wasm.sh empty` builds instead the filter that does nothing, the benchmarks' baseline; `wasm.sh probe` the one of the tests.
 set -euo pipefail
 # shellcheck source=lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -58,6 +58,10 @@ cd "$ROOT"
 if [[ "$toolchain" == debian ]]; then use_debian; fi
 if [[ "${1:-}" == empty ]]; then
     build turnpike-empty "" "$METER_LIMIT"
+    exit
+fi
+if [[ "${1:-}" == probe ]]; then
+    build turnpike-probe "-C target-feature=+simd128" "$ROUTER_LIMIT"
     exit
 fi
 build turnpike-meter "" "$METER_LIMIT"

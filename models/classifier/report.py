@@ -55,7 +55,7 @@ def cascade(small: np.ndarray, both: np.ndarray, labels: np.ndarray) -> str:
     """Category: how many texts the proxy settles by itself at each threshold, and what that costs."""
     alone = (both.argmax(1) == labels).mean()
     rows = []
-    for t in [0.0, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.01]:
+    for t in [0.0, 0.3, 0.4, 0.45, 0.5, 0.6, 0.7, 0.8, 0.9, 1.01]:
         settled = small.max(1) >= t
         chosen = np.where(settled, small.argmax(1), both.argmax(1))
         rows.append([f"{t:.2f}", f"{settled.mean():.3f}", f"{(chosen == labels).mean():.3f}", f"{((chosen == labels).mean() - alone) * 100:+.1f}"])

@@ -29,3 +29,4 @@ fi
 
 "$work/venv/bin/python" "$here/train.py" --data "$data" --encoder "$CACHE/models/all-MiniLM-L6-v2" \
     --wordnet "$wordnet" --cache "$work" --output "$output"
+"$work/venv/bin/python" "$here/entities.py" --data "$data" --wordnet "$wordnet" --output "$output"

@@ -11,6 +11,7 @@ use turnpike_core::routing::{Found, Part, Progress, Signals, Wanted};
 use crate::keywords::{Keywords, KeywordsError};
 use crate::model::wordpiece::Reader;
 use crate::model::{self, MODEL, Model, ModelError, OwnHead, Run, Windows};
+use crate::names::{NAMES, Names, NamesError};
 use crate::pii::{self, Detectors};
 
 /// Bytes of a text that the detectors search between two looks at the clock.
@@ -24,6 +25,7 @@ const MARGIN: usize = 256;
 pub struct Classifier {
     keywords: Keywords,
     detectors: Detectors,
+    names: Names,
     model: Model<'static>,
     category: Option<usize>,
     jailbreak: Option<usize>,
@@ -38,6 +40,8 @@ pub enum ClassifierError {
     Detectors(regex::Error),
     /// The model.
     Model(ModelError),
+    /// The network that finds names.
+    Names(NamesError),
     /// `classifier.heads`: which, and why not.
     Head(usize, ModelError),
     /// `classifier.heads`: which has no content.
@@ -52,6 +56,7 @@ impl ClassifierError {
             Self::Keywords(e) => e.located(),
             Self::Detectors(e) => ConfigError::new("", format!("detectors: {e}")),
             Self::Model(e) => ConfigError::new("", format!("classification model: {e}")),
+            Self::Names(e) => ConfigError::new("", format!("names: {e}")),
             Self::Head(at, e) => {
                 ConfigError::new(format!("classifier.heads[{at}].path"), e.to_string())
             }
@@ -94,6 +99,7 @@ impl Classifier {
             keywords: Keywords::compile(&config.keyword_rules)
                 .map_err(ClassifierError::Keywords)?,
             detectors: Detectors::compile().map_err(ClassifierError::Detectors)?,
+            names: Names::read(NAMES, &model).map_err(ClassifierError::Names)?,
             category: model.head("category"),
             jailbreak: model.head("jailbreak"),
             model,
@@ -203,8 +209,8 @@ impl Signals for Classifier {
                     *step = Step::Detectors(0);
                 }
                 Step::Detectors(from) => {
-                    let to = if wanted.pii {
-                        self.search(&part.text, *from, pii)
+                    let to = if wanted.pii || wanted.names {
+                        self.search(&part.text, *from, wanted.names, pii)
                     } else {
                         part.text.len()
                     };
@@ -257,20 +263,23 @@ impl Classifier {
         let mut found = Vec::new();
         let mut from = 0;
         while from < text.len() {
-            from = self.search(text, from, &mut found);
+            from = self.search(text, from, true, &mut found);
         }
         found
     }
 
     /// Searches a piece of a text from `from`; gives its end.
-    fn search(&self, text: &str, from: usize, found: &mut Vec<pii::Finding>) -> usize {
+    fn search(&self, text: &str, from: usize, names: bool, found: &mut Vec<pii::Finding>) -> usize {
         let to = boundary(text, from.saturating_add(PIECE));
         let start = boundary(text, from.saturating_sub(MARGIN));
         let end = boundary(text, to.saturating_add(MARGIN));
-        for mut finding in self
-            .detectors
-            .detect(text.get(start..end).unwrap_or_default())
-        {
+        let piece = text.get(start..end).unwrap_or_default();
+        let mut all = self.detectors.detect(piece);
+        if names {
+            self.names.detect(&self.model, piece, &mut all);
+            all = pii::without_overlaps(all);
+        }
+        for mut finding in all {
             finding.start = finding.start.saturating_add(start);
             finding.end = finding.end.saturating_add(start);
             if (from..to).contains(&finding.start) {

@@ -17,6 +17,7 @@
 mod classifier;
 pub mod keywords;
 pub mod model;
+pub mod names;
 pub mod pii;
 pub mod route;
 

@@ -7,6 +7,9 @@ use crate::harness::{ALICE, Outcome, Sidecar};
 
 const PATH: &str = "/v1/analyze";
 
+/// Of the example configuration.
+const THRESHOLD: f32 = 0.45;
+
 async fn category(sidecar: &Sidecar, text: &str) -> Outcome<(String, f32)> {
     let body = json!({"text": text, "heads": ["category"]});
     let answer = sidecar.post(PATH, &body).await?;
@@ -31,7 +34,7 @@ async fn clear_prompts_pass_the_threshold_of_their_category() -> Outcome<()> {
     ] {
         let (label, confidence) = category(&sidecar, text).await?;
         assert!(
-            label == expected && confidence >= 0.6,
+            label == expected && confidence >= THRESHOLD,
             "{label} {confidence} for {text:?}"
         );
     }
@@ -55,7 +58,7 @@ async fn code_and_small_talk_are_no_sure_case_of_another_category() -> Outcome<(
     ] {
         let (label, confidence) = category(&sidecar, text).await?;
         assert!(
-            label == "other" || confidence < 0.6,
+            label == "other" || confidence < THRESHOLD,
             "{label} {confidence} for {text:?}"
         );
     }

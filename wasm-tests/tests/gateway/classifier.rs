@@ -22,8 +22,8 @@ fn guarded(config: &mut Config) {
     config.limits.max_body_bytes = 1 << 20;
     config.semantic_cache.enabled = false;
     for (model, allowed) in [
-        ("qwen3-8b", vec!["EMAIL_ADDRESS".to_owned()]),
-        ("qwen3-coder", Vec::new()),
+        ("qwen3-8b", &["EMAIL_ADDRESS", "PERSON", "GPE"][..]),
+        ("qwen3-coder", &[]),
     ] {
         let model = config
             .model_config
@@ -31,7 +31,7 @@ fn guarded(config: &mut Config) {
             .expect("a model of the example");
         model.pii_policy = Some(PiiPolicyConfig {
             allow_by_default: false,
-            pii_types_allowed: allowed,
+            pii_types_allowed: allowed.iter().map(|kind| (*kind).to_owned()).collect(),
         });
     }
     let maas = config.maas_integration.as_mut().expect("MaaS mode");
@@ -265,6 +265,26 @@ async fn personal_data_passes_where_the_models_policy_lets_it() {
             .label("pii_type", kind);
         found.value(times).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn names_pass_where_the_models_policy_lets_them() {
+    let gateway = guard("classifier-names").await;
+    let names = "Please write a letter to Maria Schneider in Lisbon.";
+    let reply = gateway.ask("qwen3-8b", names).send().await.unwrap();
+    assert!(gateway.reached_upstream(&reply), "{}", reply.text());
+    assert_eq!(reply.header("x-vsr-pii-types"), "GPE,PERSON");
+    let reply = gateway.ask("qwen3-coder", names).send().await.unwrap();
+    assert_blocked(&gateway, &reply);
+    assert!(reply.content().contains("PERSON"), "{}", reply.content());
+    let address = "Please write a letter to 12 Baker Street, London.";
+    let reply = gateway.ask("qwen3-8b", address).send().await.unwrap();
+    assert_blocked(&gateway, &reply);
+    assert!(
+        reply.content().contains("STREET_ADDRESS"),
+        "{}",
+        reply.content()
+    );
 }
 
 #[tokio::test]

@@ -26,6 +26,7 @@ mod identity_sources;
 mod metering;
 mod metering_gateways;
 mod one_filter;
+mod parity;
 mod routing;
 mod sidecar_failure;
 mod standalone;

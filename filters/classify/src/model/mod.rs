@@ -208,6 +208,18 @@ impl<'f> Model<'f> {
         found
     }
 
+    /// Length of the vector of a word.
+    #[must_use]
+    pub fn dim(&self) -> usize {
+        self.network.dim()
+    }
+
+    /// The static vector of a word: the mean of those of its pieces.
+    #[must_use]
+    pub fn vector(&self, word: &str) -> Vec<f32> {
+        self.network.mean(&self.tokens(word))
+    }
+
     /// The word pieces of a text, by number.
     #[must_use]
     pub fn tokens(&self, text: &str) -> Vec<u32> {

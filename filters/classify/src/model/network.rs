@@ -115,6 +115,31 @@ impl<'f> Network<'f> {
         self.hidden.saturating_add(self.dim)
     }
 
+    /// Length of a vector.
+    #[must_use]
+    pub fn dim(&self) -> usize {
+        self.dim
+    }
+
+    /// The mean of the vectors of some tokens, not weighted.
+    #[must_use]
+    pub fn mean(&self, tokens: &[u32]) -> Vec<f32> {
+        let mut sum = vec![0_i32; self.dim];
+        for token in tokens {
+            let at = usize::try_from(*token).unwrap_or_default();
+            let start = at.saturating_mul(self.dim);
+            let vector = self.vectors.get(start..start.saturating_add(self.dim));
+            for (sum, byte) in sum.iter_mut().zip(vector.unwrap_or_default()) {
+                *sum = sum.saturating_add(byte.cast_signed().into());
+            }
+        }
+        let count = u16::try_from(tokens.len().max(1)).map_or(f32::MAX, f32::from);
+        let scaled = sum.iter().zip(&self.vector_scale);
+        scaled
+            .map(|(sum, scale)| *sum as f32 * scale / count)
+            .collect()
+    }
+
     /// Adds up the tokens of a block.
     #[must_use]
     pub fn block(&self, tokens: &[u32]) -> Block {
@@ -192,7 +217,7 @@ impl Block {
 }
 
 /// `output = input · weights + bias`; `weights` has a row for each input.
-fn dense(input: &[f32], weights: &[f32], bias: &[f32], output: &mut Vec<f32>) {
+pub(crate) fn dense(input: &[f32], weights: &[f32], bias: &[f32], output: &mut Vec<f32>) {
     output.clear();
     output.extend_from_slice(bias);
     for (x, row) in input.iter().zip(weights.chunks_exact(bias.len().max(1))) {

@@ -137,3 +137,14 @@ fn a_label_counts_from_the_threshold_on() {
     assert_eq!(label("", "jailbreak"), None);
     assert_eq!(label("", "fresh"), None);
 }
+
+#[test]
+fn what_follows_the_unknown_part_of_a_long_word_is_no_token() {
+    let tokens = |text: &str| model().tokens(text);
+    let end = "c".repeat(2000);
+    assert_eq!(tokens(&format!("ж{end}")), [wordpiece::UNKNOWN]);
+    let mut expected = tokens("before");
+    expected.push(wordpiece::UNKNOWN);
+    expected.extend(tokens("behind"));
+    assert_eq!(tokens(&format!("before ж{end}ж{end} behind")), expected);
+}

@@ -19,9 +19,9 @@ pub const UNKNOWN: u32 = 1;
 /// A piece that continues a word begins with this in the vocabulary.
 const CONTINUES: &str = "##";
 
-/// A word longer than this is cut in parts, so that reading can stop within it. Only an [`UNKNOWN`] shows the difference:
-/// it then stands for its part.
-const LONG_WORD: usize = 512;
+/// A word longer than this is cut in parts, so that reading can stop within it. Only an [`UNKNOWN`] shows the difference: it
+/// then stands for the rest of the word, not for the whole.
+pub const LONG_WORD: usize = 512;
 
 /// The vocabulary.
 #[derive(Debug)]
@@ -213,6 +213,8 @@ pub struct Reader {
     word: Vec<u8>,
     /// Whether pieces of that word were given out already.
     continued: bool,
+    /// Whether that word is unknown: what follows of it is no token.
+    unknown: bool,
     hashes: Vec<Hash>,
 }
 
@@ -313,6 +315,7 @@ impl Reader {
             self.word.clear();
         }
         self.continued = false;
+        self.unknown = false;
     }
 
     /// Gives out pieces of a word that goes on, as long as what follows cannot change them.
@@ -324,6 +327,9 @@ impl Reader {
 
     /// Cuts the word into pieces while more than `keep` bytes of it are left; tells how many bytes it used.
     fn cut(&mut self, vocabulary: &Vocabulary, tokens: &mut Vec<u32>, keep: usize) -> usize {
+        if self.unknown {
+            return self.word.len();
+        }
         let before = tokens.len();
         let mut at = 0_usize;
         while let Some(rest) = self.word.get(at..).filter(|rest| rest.len() > keep) {
@@ -336,6 +342,7 @@ impl Reader {
                 None => {
                     tokens.truncate(before);
                     tokens.push(UNKNOWN);
+                    self.unknown = true;
                     return self.word.len();
                 }
             }

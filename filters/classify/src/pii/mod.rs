@@ -5,7 +5,7 @@
 //! 3. Words around it raise or lower its score ([`Candidate`]).
 //! 4. What reaches [`THRESHOLD`] is a finding; where two overlap, the higher score wins, then the longer one.
 //!
-//! Names of kinds are Presidio's, where it has one. Persons, organisations and addresses have no form; they need a model.
+//! Names of kinds are Presidio's, where it has one. Persons, places and addresses have no form: [`crate::names`] finds them.
 
 mod candidate;
 mod document;
@@ -48,11 +48,17 @@ pub enum Kind {
     UrlCredentials,
     /// API key, token, private key, password.
     Secret,
+    /// A person's name.
+    Person,
+    /// A country, city or state ("geopolitical entity").
+    Gpe,
+    /// Street and number.
+    StreetAddress,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::EmailAddress,
         Self::PhoneNumber,
         Self::CreditCard,
@@ -64,6 +70,9 @@ impl Kind {
         Self::Crypto,
         Self::UrlCredentials,
         Self::Secret,
+        Self::Person,
+        Self::Gpe,
+        Self::StreetAddress,
     ];
 
     /// Name in configurations, metrics and headers.
@@ -81,6 +90,9 @@ impl Kind {
             Self::Crypto => "CRYPTO",
             Self::UrlCredentials => "URL_CREDENTIALS",
             Self::Secret => "SECRET",
+            Self::Person => "PERSON",
+            Self::Gpe => "GPE",
+            Self::StreetAddress => "STREET_ADDRESS",
         }
     }
 }
@@ -195,7 +207,8 @@ impl Detector {
     }
 }
 
-fn without_overlaps(mut found: Vec<Finding>) -> Vec<Finding> {
+/// Where two overlap, the higher score wins, then the longer one.
+pub(crate) fn without_overlaps(mut found: Vec<Finding>) -> Vec<Finding> {
     found.sort_by(|a, b| {
         let length = |f: &Finding| f.end.saturating_sub(f.start);
         b.score

@@ -15,7 +15,7 @@ use crate::decision::{DecisionConfig, Plugin};
 const PII_THRESHOLD: f32 = 0.5;
 
 /// Kinds of personal data that are found, as Presidio names them, and those of ours.
-pub const PII_KINDS: [&str; 11] = [
+pub const PII_KINDS: [&str; 14] = [
     "EMAIL_ADDRESS",
     "PHONE_NUMBER",
     "CREDIT_CARD",
@@ -27,14 +27,17 @@ pub const PII_KINDS: [&str; 11] = [
     "CRYPTO",
     "URL_CREDENTIALS",
     "SECRET",
-];
-
-/// Kinds that vLLM Semantic Router's model knows and this version does not find.
-pub const PII_KINDS_NOT_FOUND: [&str; 10] = [
     "PERSON",
-    "ORGANIZATION",
     "GPE",
     "STREET_ADDRESS",
+];
+
+/// Those among them that are names: found by a network that reads every word, where the others have a form.
+pub const NAME_KINDS: [&str; 3] = ["PERSON", "GPE", "STREET_ADDRESS"];
+
+/// Kinds that vLLM Semantic Router's model knows and this version does not find.
+pub const PII_KINDS_NOT_FOUND: [&str; 7] = [
+    "ORGANIZATION",
     "ZIP_CODE",
     "DATE_TIME",
     "AGE",
@@ -136,6 +139,14 @@ impl Policy {
     #[must_use]
     pub fn wants_pii(&self) -> bool {
         !self.pii.is_empty()
+    }
+
+    /// Whether names must be looked for: some of them may not pass.
+    #[must_use]
+    pub fn wants_names(&self) -> bool {
+        let may = |rule: &PiiRule, kind: &str| rule.allowed.iter().any(|a| a == kind);
+        let mut rules = self.pii.iter();
+        rules.any(|rule| NAME_KINDS.iter().any(|kind| !may(rule, kind)))
     }
 
     /// Whether a request with these findings is an attack.

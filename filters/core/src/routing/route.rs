@@ -108,6 +108,7 @@ impl<S: Signals> Router<S> {
             every_part: labels.iter().any(|label| label.every_part),
             jailbreak: every().any(Policy::wants_jailbreak),
             pii: every().any(Policy::wants_pii),
+            names: every().any(Policy::wants_names),
         };
         let cache = config
             .semantic_cache
@@ -181,6 +182,7 @@ impl<S: Signals> Router<S> {
                 every_part: false,
                 jailbreak: route.policy.wants_jailbreak(),
                 pii: route.policy.wants_pii(),
+                names: route.policy.wants_names(),
             },
             None => Wanted {
                 topics: self.topics.is_some(),

@@ -40,8 +40,10 @@ pub struct Wanted {
     pub every_part: bool,
     /// Attacks.
     pub jailbreak: bool,
-    /// Personal data.
+    /// Personal data that has a form.
     pub pii: bool,
+    /// Names of persons and places, addresses.
+    pub names: bool,
 }
 
 impl Wanted {
@@ -54,7 +56,7 @@ impl Wanted {
     /// Whether guards must see the request.
     #[must_use]
     pub fn guards(self) -> bool {
-        self.jailbreak || self.pii
+        self.jailbreak || self.pii || self.names
     }
 }
 

@@ -405,7 +405,9 @@ fn guarded(mut config: Config) -> Config {
     if let Some(model) = config.model_config.get_mut("qwen3-8b") {
         model.pii_policy = Some(PiiPolicyConfig {
             allow_by_default: false,
-            pii_types_allowed: vec!["EMAIL_ADDRESS".into()],
+            pii_types_allowed: ["EMAIL_ADDRESS", "PERSON", "GPE"]
+                .map(String::from)
+                .to_vec(),
         });
     }
     config
