@@ -1,7 +1,8 @@
 //! What a verdict costs: native, beside `tokenizers`, and in the real Envoy by the router's own clock.
 //!
-//! 1. Native: word pieces by the crate and by `tokenizers`, the network, all heads, on texts of about 128 tokens.
-//! 2. In Envoy: `router_us` of the access log for requests whose text is read, and for the same requests when nothing is read.
+//! 1. Native: word pieces by the crate and by `tokenizers`, all heads, personal data, on texts of about 128 tokens.
+//! 2. In Envoy: `router_us` of the access log for requests whose text is read, and for the same requests when nothing is read;
+//!    then with personal data looked for, first what has a form, then names too.
 //! 3. A text of 100 KB in Envoy: its reading in all, and how long short requests take meanwhile.
 //!
 //! Prints the limits of the project beside the measured values; it does not fail above them, since the machine may be busy.
@@ -20,7 +21,11 @@ use tokio::net::TcpListener;
 use turnpike::render::Filters;
 use turnpike_classify::model::onnx::Onnx;
 use turnpike_classify::model::{MODEL, Model};
+use turnpike_classify::names::{NAMES, Names};
+use turnpike_classify::pii::Detectors;
 use turnpike_core::Config;
+use turnpike_core::decision::PiiPolicyConfig;
+use turnpike_core::guard::NAME_KINDS;
 use wasm_tests::harness::Paths;
 use wasm_tests::standin::{Records, StandIn};
 
@@ -133,6 +138,14 @@ fn native() -> Result<()> {
     row("all heads (limit 50)", &|text| {
         black_box(model.classify(text));
     });
+    let detectors = Detectors::compile()?;
+    row("personal data that has a form", &|text| {
+        black_box(detectors.detect(text));
+    });
+    let names = Names::read(NAMES, &model)?;
+    row("names", &|text| {
+        names.detect(&model, text, &mut Vec::new());
+    });
     println!();
     Ok(())
 }
@@ -154,6 +167,17 @@ async fn in_envoy() -> Result<()> {
     config.limits.max_body_bytes = 1 << 20;
     let mut reading = config.clone();
     reading.prompt_guard.enabled = true;
+    let with_policy = |allowed: &[&str]| {
+        let mut config = reading.clone();
+        for model in config.model_config.values_mut() {
+            model.pii_policy = Some(PiiPolicyConfig {
+                allow_by_default: false,
+                pii_types_allowed: allowed.iter().map(|kind| (*kind).to_owned()).collect(),
+            });
+        }
+        config
+    };
+    let (forms, names) = (with_policy(&NAME_KINDS), with_policy(&[]));
     // The same chain, with nothing to read: no categories, no guards.
     config.categories.clear();
     config.decisions.clear();
@@ -169,7 +193,9 @@ async fn in_envoy() -> Result<()> {
     let mut medians = Vec::new();
     for (name, config) in [
         ("nothing read", &config),
-        ("category and jailbreak read", &reading),
+        ("category and jailbreak", &reading),
+        ("… and personal data with a form", &forms),
+        ("… and names", &names),
     ] {
         let mut times = router_times(config).await?;
         let (p50, p99) = (
@@ -179,7 +205,7 @@ async fn in_envoy() -> Result<()> {
         println!("  {name:<34} {p50:>8.0} {p99:>8.0}");
         medians.push((p50, p99));
     }
-    if let [(base, base_99), (read, read_99)] = medians[..] {
+    if let [(base, base_99), (read, read_99), ..] = medians[..] {
         println!(
             "  {:<34} {:>8.0} {:>8.0}",
             "verdict (limits 150, 400)",
@@ -188,7 +214,18 @@ async fn in_envoy() -> Result<()> {
         );
     }
     println!();
-    long(&reading).await
+    println!(
+        "{LONG} bytes of text in Envoy, one worker, guards.slice_ms {}, ms",
+        reading.guards.slice_ms
+    );
+    for (name, config) in [
+        ("category and jailbreak", &reading),
+        ("… and personal data and names", &names),
+    ] {
+        println!("  {name:<34} {:>8} {:>8}", "p50", "p99");
+        long(config).await?;
+    }
+    Ok(())
 }
 
 async fn router_times(config: &Config) -> Result<Vec<Duration>> {
@@ -260,18 +297,13 @@ async fn long(config: &Config) -> Result<()> {
         .into_iter()
         .filter(|took| *took > Duration::from_millis(1))
         .collect();
-    println!(
-        "{LONG} bytes of text in Envoy, one worker, guards.slice_ms {}, ms",
-        config.guards.slice_ms
-    );
-    println!("  {:<34} {:>8} {:>8}", "", "p50", "p99");
     for (name, times) in [
         ("reading it, in all", &mut long),
         ("short requests alone", &mut alone),
         ("short requests meanwhile", &mut beside),
     ] {
         println!(
-            "  {name:<34} {:>8.2} {:>8.2}",
+            "    {name:<32} {:>8.2} {:>8.2}",
             percentile_us(times, 0.5) / 1e3,
             percentile_us(times, 0.99) / 1e3
         );

@@ -8,6 +8,7 @@
 //!
 //! The weights stay in the file, [`MODEL`]; one [`Model`] serves a worker.
 
+pub mod fixed;
 pub mod network;
 pub mod onnx;
 pub mod own_head;

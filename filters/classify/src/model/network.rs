@@ -7,12 +7,16 @@
 //! logits  [O]  [hidden, mean] · A + c, a softmax over those of each head
 //! ```
 //!
-//! Vectors are int8 with one scale a dimension, so the maximum is taken on the bytes; everything else is f32. The graph in the
+//! Vectors are int8 with one scale a dimension, so the maximum is taken on the bytes; layers are computed in fixed point
+//! ([`super::fixed`]), everything else in f32. The graph in the
 //! ONNX file says the same, and a test runs it by tract-onnx beside this.
 //!
 //! A text is read in blocks of [`BLOCK`] tokens, and a window is two of them: each token is added up once, though windows
 //! overlap by a half.
 
+use wide::i16x8;
+
+use super::fixed::Layer;
 use super::onnx::{Onnx, OnnxError};
 
 /// Tokens of a block; a window has two.
@@ -34,13 +38,9 @@ pub struct Network<'f> {
     /// [pieces]
     weights: Vec<f32>,
     /// [2 D, H]
-    hidden_w: Vec<f32>,
-    /// [H]
-    hidden_b: Vec<f32>,
+    hidden_layer: Layer,
     /// [H + D, O]
-    head_w: Vec<f32>,
-    /// [O]
-    head_b: Vec<f32>,
+    head_layer: Layer,
 }
 
 /// What is known of the tokens of a block.
@@ -58,6 +58,7 @@ pub struct Block {
 #[derive(Debug, Default)]
 pub struct Scratch {
     input: Vec<f32>,
+    fixed: Vec<i16x8>,
     /// [H + D]: what the heads read.
     pub features: Vec<f32>,
     /// [O]
@@ -90,10 +91,14 @@ impl<'f> Network<'f> {
             vectors: onnx.int8("vectors", &[pieces, dim])?,
             vector_scale: onnx.float("vector_scale", &[dim])?,
             weights: onnx.float("weights", &[pieces])?,
-            hidden_w: onnx.float("hidden_w", &[inputs, hidden])?,
-            hidden_b: onnx.float("hidden_b", &[hidden])?,
-            head_w: onnx.float("head_w", &[features, outputs])?,
-            head_b: onnx.float("head_b", &[outputs])?,
+            hidden_layer: Layer::new(
+                &onnx.float("hidden_w", &[inputs, hidden])?,
+                onnx.float("hidden_b", &[hidden])?,
+            ),
+            head_layer: Layer::new(
+                &onnx.float("head_w", &[features, outputs])?,
+                onnx.float("head_b", &[outputs])?,
+            ),
         })
     }
 
@@ -167,6 +172,7 @@ impl<'f> Network<'f> {
         let weight = (first.weight + second.weight).max(1e-6);
         let Scratch {
             input,
+            fixed,
             features,
             logits,
         } = scratch;
@@ -189,12 +195,12 @@ impl<'f> Network<'f> {
                 .zip(&self.vector_scale)
                 .map(|((a, b), scale)| f32::from(*a.max(b)) * scale),
         );
-        dense(input, &self.hidden_w, &self.hidden_b, features);
+        self.hidden_layer.forward(input, fixed, features);
         for unit in features.iter_mut() {
             *unit = unit.max(0.0);
         }
         features.extend(input.iter().take(self.dim));
-        dense(features, &self.head_w, &self.head_b, logits);
+        self.head_layer.forward(features, fixed, logits);
     }
 }
 
@@ -213,19 +219,5 @@ impl Block {
     #[must_use]
     pub fn tokens(&self) -> usize {
         self.tokens
-    }
-}
-
-/// `output = input · weights + bias`; `weights` has a row for each input.
-pub(crate) fn dense(input: &[f32], weights: &[f32], bias: &[f32], output: &mut Vec<f32>) {
-    output.clear();
-    output.extend_from_slice(bias);
-    for (x, row) in input.iter().zip(weights.chunks_exact(bias.len().max(1))) {
-        // Half of the hidden units are off.
-        if *x != 0.0 {
-            for (sum, weight) in output.iter_mut().zip(row) {
-                *sum += x * weight;
-            }
-        }
     }
 }

@@ -16,7 +16,7 @@ use std::ops::Range;
 
 use serde::Deserialize;
 
-use crate::model::network::dense;
+use crate::model::fixed::Layer;
 use crate::model::onnx::{Onnx, OnnxError};
 use crate::model::{Model, softmax};
 use crate::pii::{Finding, Kind};
@@ -55,14 +55,12 @@ struct About {
 #[derive(Debug)]
 pub struct Names {
     /// [dim, projected]
-    project: Vec<f32>,
+    project: Layer,
     projected: usize,
     /// [5 (projected + SHAPE), hidden]
-    hidden_w: Vec<f32>,
-    hidden_b: Vec<f32>,
+    hidden: Layer,
     /// [hidden, labels]
-    out_w: Vec<f32>,
-    out_b: Vec<f32>,
+    out: Layer,
     given: List,
     family: List,
     place: List,
@@ -139,12 +137,19 @@ impl Names {
             List::new(onnx.int8(name, &dims)?).ok_or_else(|| OnnxError::Shape(name).into())
         };
         Ok(Self {
-            project: onnx.float("project", &[dim, projected])?,
+            project: Layer::new(
+                &onnx.float("project", &[dim, projected])?,
+                vec![0.0; projected],
+            ),
             projected,
-            hidden_w: onnx.float("hidden_w", &[width, hidden])?,
-            hidden_b: onnx.float("hidden_b", &[hidden])?,
-            out_w: onnx.float("out_w", &[hidden, labels])?,
-            out_b: onnx.float("out_b", &[labels])?,
+            hidden: Layer::new(
+                &onnx.float("hidden_w", &[width, hidden])?,
+                onnx.float("hidden_b", &[hidden])?,
+            ),
+            out: Layer::new(
+                &onnx.float("out_w", &[hidden, labels])?,
+                onnx.float("out_b", &[labels])?,
+            ),
             given: list("given")?,
             family: list("family")?,
             place: list("place")?,
@@ -271,13 +276,13 @@ impl Names {
                 ),
             }
         }
-        let mut hidden = Vec::new();
-        dense(&input, &self.hidden_w, &self.hidden_b, &mut hidden);
+        let (mut room, mut hidden) = (Vec::new(), Vec::new());
+        self.hidden.forward(&input, &mut room, &mut hidden);
         for unit in &mut hidden {
             *unit = unit.max(0.0);
         }
         let mut chance = Vec::new();
-        dense(&hidden, &self.out_w, &self.out_b, &mut chance);
+        self.out.forward(&hidden, &mut room, &mut chance);
         softmax(&mut chance);
         if chance.first().is_none_or(|nothing| *nothing > 0.5) {
             return (0, 0.0);
@@ -288,12 +293,8 @@ impl Names {
 
     fn projected(&self, model: &Model<'_>, word: &str) -> Vec<f32> {
         let mut out = Vec::new();
-        dense(
-            &model.vector(word),
-            &self.project,
-            &vec![0.0; self.projected],
-            &mut out,
-        );
+        self.project
+            .forward(&model.vector(word), &mut Vec::new(), &mut out);
         out
     }
 
