@@ -28,6 +28,9 @@ pub const MAX_BATCH_TEXTS: usize = 8;
 /// Windows of a long text that its topic is told from, spread over the whole: the proxy waits for it.
 const MAX_TOPIC_WINDOWS: usize = 4;
 
+/// Bytes of a text that its topic is told from.
+const MAX_TOPIC_BYTES: usize = 16 << 10;
+
 /// Why the sidecar cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -204,7 +207,11 @@ impl Engine {
         let verdicts = if tokens <= WINDOW {
             heads.judge(&[(text, embedding)])
         } else {
-            let windows = spread(self.windows(text).await?, MAX_TOPIC_WINDOWS);
+            let mut windows = Vec::new();
+            for excerpt in excerpts(text) {
+                windows.extend(spread(self.windows(excerpt).await?, MAX_TOPIC_WINDOWS));
+            }
+            let windows = spread(windows, MAX_TOPIC_WINDOWS);
             self.judge(heads, windows, deadline).await?
         };
         let category = verdicts.into_iter().find(|v| v.name == "category");
@@ -334,6 +341,21 @@ fn without_heads(why: &HeadsError) -> Option<Heads> {
     None
 }
 
+/// The text, or of one that takes long to tokenize as many excerpts as windows are read, evenly spread.
+fn excerpts(text: &str) -> Vec<&str> {
+    if text.len() <= MAX_TOPIC_BYTES {
+        return vec![text];
+    }
+    let size = MAX_TOPIC_BYTES / MAX_TOPIC_WINDOWS;
+    let last = text.len() - size;
+    (0..MAX_TOPIC_WINDOWS)
+        .map(|i| {
+            let start = text.floor_char_boundary(last / (MAX_TOPIC_WINDOWS - 1) * i);
+            &text[start..text.floor_char_boundary(start + size)]
+        })
+        .collect()
+}
+
 /// At most `most` of the windows, the first and the last among them, evenly spread.
 fn spread(windows: Vec<Window>, most: usize) -> Vec<Window> {
     let count = windows.len();
@@ -374,4 +396,28 @@ fn embed_all(
         embeddings.extend(embedded.map_err(|e| StartError::WarmUp(e.to_string()))?);
     }
     Ok(embeddings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn excerpts_are_spread_over_a_long_text() {
+        assert_eq!(excerpts("short"), ["short"]);
+        let text = "é".repeat(300_000);
+        let found = excerpts(&text);
+        assert_eq!(found.len(), MAX_TOPIC_WINDOWS);
+        assert!(
+            found
+                .iter()
+                .all(|excerpt| excerpt.len().abs_diff(MAX_TOPIC_BYTES / MAX_TOPIC_WINDOWS) <= 1)
+        );
+        let starts: Vec<usize> = found
+            .iter()
+            .map(|e| e.as_ptr() as usize - text.as_ptr() as usize)
+            .collect();
+        assert_eq!(starts[0], 0);
+        assert!(starts[3] + found[3].len() + 4 >= text.len(), "{starts:?}");
+    }
 }

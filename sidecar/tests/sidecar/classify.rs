@@ -99,6 +99,10 @@ async fn a_long_text_is_read_to_its_end() -> Outcome<()> {
     let body = json!({"text": text, "heads": ["category"]});
     let answer = sidecar.post("/v1/analyze", &body).await?.json()?;
     assert_eq!(answer["category"]["label"], "physics", "{answer}");
+    let text = SMALL_TALK.to_owned() + &PHYSICS.repeat(5_000);
+    let body = json!({"text": text, "heads": ["category"]});
+    let answer = sidecar.post("/v1/analyze", &body).await?.json()?;
+    assert_eq!(answer["category"]["label"], "physics", "{answer}");
     Ok(())
 }
 
