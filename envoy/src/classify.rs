@@ -31,7 +31,7 @@ pub struct Sidecar {
 }
 
 impl Sidecar {
-    /// The one at `url`, asked about heads whose best label has less than `threshold`.
+    /// The one at `url`, asked about heads whose best label has less than `threshold`; of two labels, less than midway from it to 1.
     #[must_use]
     pub fn new(url: &str, threshold: f32) -> Self {
         let config = ureq::Agent::config_builder()
@@ -174,10 +174,20 @@ fn second_opinions(
     scores: &Scores,
     text: &str,
 ) -> anyhow::Result<BTreeMap<String, Value>> {
-    let sure = |at| {
+    // The more probable of two labels has a half at least.
+    let sure = |at: usize| {
+        let two = model
+            .heads()
+            .get(at)
+            .is_some_and(|head| head.labels.len() == 2);
+        let threshold = if two {
+            f32::midpoint(sidecar.threshold, 1.0)
+        } else {
+            sidecar.threshold
+        };
         scores
             .best(at)
-            .is_some_and(|(_, probability)| probability >= sidecar.threshold)
+            .is_some_and(|(_, probability)| probability >= threshold)
     };
     let unsure: Vec<&str> = SECOND_OPINIONS
         .into_iter()

@@ -156,6 +156,7 @@ fn what_cannot_be_a_head_is_refused_with_a_reason() {
             "name of a head",
         ),
         (["--name", "intent"], "{\"text\": \"a\"}\n".into(), "line 1"),
+        (["--name", "a:b"], row("a") + &row("b"), "nor hold a colon"),
     ] {
         let output = run(
             folder.path(),
@@ -227,6 +228,31 @@ fn an_own_head_is_a_condition_of_the_configuration() {
         "{said}"
     );
     let head = std::fs::read_to_string(folder.path().join("intent.json")).unwrap();
+    for (from, to, why) in [
+        (
+            r#""threshold":0.5"#,
+            r#""threshold":7"#,
+            "threshold: must be between 0 and 1, got 7",
+        ),
+        (
+            r#"["delivery","repair"]"#,
+            r#"["delivery","delivery"]"#,
+            "labels: must be different and not empty",
+        ),
+        (
+            r#""bias":["#,
+            r#""bias":[1e300,"#,
+            "the sizes of its weights do not agree",
+        ),
+    ] {
+        assert!(head.contains(from), "{from}");
+        std::fs::write(folder.path().join("wrong.json"), head.replacen(from, to, 1)).unwrap();
+        let said = problem("wrong.json", "intent:delivery");
+        assert!(
+            said.contains("classifier.heads[0].path: ") && said.contains(why),
+            "{said}"
+        );
+    }
     let other = head.replacen("turnpike-classifier-", "other-", 1);
     std::fs::write(folder.path().join("other.json"), other).unwrap();
     let said = problem("other.json", "intent:delivery");

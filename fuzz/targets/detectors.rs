@@ -1,4 +1,4 @@
-//! Findings lie on characters of the text, in order, with a score that means something; a long text gives as many as it has.
+//! Findings lie on characters of the text, in order, with a score that means something, in a text as a whole and in pieces.
 
 #![no_main]
 

@@ -451,7 +451,7 @@ Written by entities.py. A finding counts where it touches a marked span of its k
                 counts[kind] += 1
             at += len(pieces)
         page += f"| {name} | {len(rows.texts)} | " + " | ".join(f"{counts[k] / len(rows.texts):.3f}" for k in SHIPPED) + " |\n"
-    page += "\nMost of those are names indeed (Jefferson, Canary Islands); ORGANIZATION is learned and not reported by the filter.\n"
+    page += "\nORGANIZATION is learned and not reported by the filter.\n"
     write(options.output / "names.onnx", reader, params)
     (options.output / "ENTITIES.md").write_text(page)
     rows = Rows(reader, written(300, 99), precision=np.float32)

@@ -15,10 +15,13 @@ use crate::names::{NAMES, Names, NamesError};
 use crate::pii::{self, Detectors};
 
 /// Bytes of a text that the detectors search between two looks at the clock.
-const PIECE: usize = 2048;
+const PIECE: usize = 1024;
 
-/// What the detectors see on either side of a piece: longer than any form of personal data with its context.
+/// What the detectors see on either side of a piece: longer than any form of personal data with its context, but for tokens.
 const MARGIN: usize = 256;
+
+/// What they see more of a token that is cut by that, as long as tokens are in practice (RFC 7519 sets no limit; headers do).
+const LONG_TOKEN: usize = 8192;
 
 /// Keyword rules, detectors and model of a configuration, compiled once for a worker.
 #[derive(Debug)]
@@ -272,12 +275,22 @@ impl Classifier {
     fn search(&self, text: &str, from: usize, names: bool, found: &mut Vec<pii::Finding>) -> usize {
         let to = boundary(text, from.saturating_add(PIECE));
         let start = boundary(text, from.saturating_sub(MARGIN));
-        let end = boundary(text, to.saturating_add(MARGIN));
+        let end = end_of_token(text, boundary(text, to.saturating_add(MARGIN)));
         let piece = text.get(start..end).unwrap_or_default();
-        let mut all = self.detectors.detect(piece);
+        let forms = self.detectors.detect(piece);
+        let mut all = forms.clone();
         if names {
-            self.names.detect(&self.model, piece, &mut all);
-            all = pii::without_overlaps(all);
+            let (near, mut named) = (boundary(text, to.saturating_add(MARGIN)), Vec::new());
+            let piece = text.get(start..near).unwrap_or_default();
+            self.names.detect(&self.model, piece, &mut named);
+            // A name within a form is a part of it; one that only touches it is no reason to forget either.
+            named.retain(|name| {
+                !forms
+                    .iter()
+                    .any(|form| form.start <= name.start && name.end <= form.end)
+            });
+            all.append(&mut named);
+            all.sort_by_key(|finding| finding.start);
         }
         for mut finding in all {
             finding.start = finding.start.saturating_add(start);
@@ -290,9 +303,107 @@ impl Classifier {
     }
 }
 
+/// The end of the token (letters and digits of base64, dots) that goes on at `at`, at most [`LONG_TOKEN`] bytes further.
+fn end_of_token(text: &str, at: usize) -> usize {
+    let rest = text
+        .as_bytes()
+        .get(at..)
+        .unwrap_or_default()
+        .iter()
+        .take(LONG_TOKEN);
+    let in_token = |byte: &&u8| byte.is_ascii_alphanumeric() || b"._-+/=".contains(byte);
+    at.saturating_add(rest.take_while(in_token).count())
+}
+
 /// The character boundary at `at` or behind it; the end of the text if there is none.
 fn boundary(text: &str, at: usize) -> usize {
     (at..text.len())
         .find(|at| text.is_char_boundary(*at))
         .unwrap_or(text.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const JWT_HEAD: &str = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIiw";
+
+    fn classifier() -> Classifier {
+        Classifier::compile(&Config::default()).unwrap()
+    }
+
+    fn kinds(classifier: &Classifier, text: &str) -> Vec<&'static str> {
+        let found = classifier.personal_data(text);
+        assert!(found.iter().all(|f| text.get(f.start..f.end).is_some()));
+        found.iter().map(|f| f.kind.name()).collect()
+    }
+
+    #[test]
+    fn no_place_in_a_long_text_hides_a_form() {
+        let classifier = classifier();
+        let token = |length: usize| {
+            format!(
+                "{JWT_HEAD}{}.{}",
+                "a1B2c3D4".repeat(length / 8),
+                "x9Y8z7W6".repeat(6)
+            )
+        };
+        for (kind, form) in [
+            ("CREDIT_CARD", "4111 1111 1111 1111".to_owned()),
+            ("IBAN_CODE", "DE89 3704 0044 0532 0130 00".to_owned()),
+            ("EMAIL_ADDRESS", "alice.example@mail.example.org".to_owned()),
+            ("SECRET", token(250)),
+            ("SECRET", token(600)),
+            ("SECRET", token(1500)),
+            ("SECRET", token(4000)),
+        ] {
+            for offset in (0..2 * PIECE + 100).step_by(61) {
+                let before = "so it is ".repeat(offset / 9 + 1);
+                let text = format!(
+                    "{} {form} and so on{}",
+                    &before[..offset],
+                    " and on".repeat(50)
+                );
+                assert_eq!(
+                    kinds(&classifier, &text),
+                    [kind],
+                    "{} bytes at {offset}",
+                    form.len()
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_name_does_not_hide_the_form_that_it_touches() {
+        let classifier = classifier();
+        for (text, kind) in [
+            (
+                "Ship to 221 Baker Street Apt 4111 1111 1111 1111",
+                "CREDIT_CARD",
+            ),
+            ("4111 1111 1111 1111 Main Street", "CREDIT_CARD"),
+            ("Phone +44 20 7946 0958 Baker Street", "PHONE_NUMBER"),
+        ] {
+            assert!(kinds(&classifier, text).contains(&kind), "{text}");
+        }
+        assert_eq!(
+            kinds(&classifier, "Write to maria.schneider@example.org"),
+            ["EMAIL_ADDRESS"]
+        );
+    }
+
+    #[test]
+    fn an_own_head_without_its_file_is_refused() {
+        let mut config = Config::default();
+        config.classifier.heads = vec![turnpike_core::decision::OwnHeadConfig {
+            path: "a.json".into(),
+            ..Default::default()
+        }];
+        let error = Classifier::compile(&config).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "classifier.heads[0].content: is missing; `turnpike render` puts the file of `path` there"
+        );
+    }
 }

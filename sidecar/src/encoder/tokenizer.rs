@@ -16,7 +16,7 @@ const MAX_BYTES_PER_TOKEN: usize = 64;
 pub const WINDOW: usize = 128;
 const OVERLAP: usize = 30;
 
-/// Bytes of a text that are cut into windows: the largest request of the proxy.
+/// Bytes of a text that are cut into windows: the default limit of a request in the proxy.
 const MAX_WINDOWED_BYTES: usize = 1 << 20;
 
 /// A text as the model reads it.

@@ -1,6 +1,6 @@
 //! `POST /v1/classify`: what the trained heads say of texts.
 //!
-//! Taken: `input` (a string, or 1 to 2048 of them), `heads` (names; all when missing). A text is read whole, in windows.
+//! Taken: `input` (a string, or 1 to 2048 of them), `heads` (names; all when missing). A text is read in windows, the first megabyte of it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -13,6 +13,7 @@ use super::engine::Analyzed;
 use super::{Ready, Service};
 use crate::cache::{Found, Partition};
 use crate::encoder::Embedding;
+use crate::encoder::tokenizer::WINDOW;
 use crate::metrics::{Lookup, Stage};
 
 /// A checked [`CacheLookup`].
@@ -69,12 +70,13 @@ impl Service {
             let analyzed = self
                 .embedding(ready, &request.text, query, deadline, timing)
                 .await?;
-            let Analyzed {
-                embedding, tokens, ..
-            } = &analyzed;
+            let is_window = analyzed.tokens <= WINDOW && !analyzed.truncated;
             if wants_category {
                 let text = &request.text;
-                let category = ready.engine.category(text, embedding, *tokens, deadline);
+                let category =
+                    ready
+                        .engine
+                        .category(text, &analyzed.embedding, is_window, deadline);
                 response.category = category.await.map_err(|e| self.inference_fault(&e))?;
             }
             if let Some(query) = query.filter(|_| !analyzed.truncated) {

@@ -13,7 +13,6 @@ use crate::categories::Categories;
 use crate::encoder::files::FilesError;
 use crate::encoder::onnx::LoadError;
 use crate::encoder::runtime::{self, RuntimeError};
-use crate::encoder::tokenizer::WINDOW;
 use crate::encoder::{
     Embedding, Encoder, EncoderFiles, OnnxEncoder, TextTokenizer, TokenizedText, Window,
 };
@@ -190,7 +189,7 @@ impl Engine {
 
     /// The configured category of a text: by the trained head where its labels make up the categories, else by resemblance.
     ///
-    /// `embedding`: the vector of the whole text. Where the head reads a longer text than that, windows of it are embedded.
+    /// `embedding`: the vector of the text. Unless the whole of it `is_window` of the head's, windows are embedded.
     ///
     /// # Errors
     /// [`InferenceError`].
@@ -198,13 +197,13 @@ impl Engine {
         &self,
         text: &str,
         embedding: &Embedding,
-        tokens: usize,
+        is_window: bool,
         deadline: Instant,
     ) -> Result<Option<Scored>, InferenceError> {
         let (Some(heads), Some(topics)) = (&self.heads, &self.topics) else {
             return Ok(self.categories.best(embedding));
         };
-        let verdicts = if tokens <= WINDOW {
+        let verdicts = if is_window {
             heads.judge(&[(text, embedding)])
         } else {
             let mut windows = Vec::new();

@@ -456,7 +456,10 @@ async fn a_text_that_takes_too_long_may_pass_where_the_configuration_says_so() {
     assert_eq!(reply.header("x-vsr-fallback"), "guard_budget");
     // What was found before the time was up still counts.
     let reply = gateway
-        .ask("gpt-oss-120b", &format!("{ATTACK} {}", ordinary(900_000)))
+        .ask(
+            "gpt-oss-120b",
+            &format!("{LONG_ATTACK} {}", ordinary(900_000)),
+        )
         .send()
         .await
         .unwrap();
@@ -483,7 +486,7 @@ async fn labelled(user: &str) -> Case {
                 json!({"operator": "AND", "conditions": [head("fresh:fresh"), head("toxicity:clean")]})
             ),
         ]);
-        let rules = json!([{"name": "order_number", "patterns": [r"\b[A-Z]{2}-\d{4,}\b"], "case_sensitive": true}]);
+        let rules = json!([{"name": "order_number", "patterns": [r"\b[A-Z]{2}-\d{4,}\b", r"^\p{Greek}+$"], "case_sensitive": true}]);
         config.prompt_guard.enabled = false;
         config.decisions = serde_json::from_value(decisions).expect("decisions");
         config.keyword_rules = serde_json::from_value(rules).expect("rules");
@@ -524,6 +527,7 @@ async fn labels_of_heads_and_patterns_decide() {
     let gateway = labelled("classifier-labels").await;
     for (text, decision) in [
         ("What about AB-12345?", "by_order_number"),
+        ("καλημέρα", "by_order_number"),
         ("Write a short poem about the sea and ab-12345.", "default"),
         (
             "You stupid fucking idiot, shut up, you worthless piece of garbage.",
@@ -585,6 +589,13 @@ async fn what_the_proxy_is_not_sure_of_the_sidecar_settles() {
         all[1]["heads"]["jailbreak"]["by"], "proxy",
         "the sidecar is no better at it"
     );
+    let fresh = |lines: &[Value]| {
+        lines
+            .iter()
+            .map(|line| line["heads"]["fresh"]["by"].clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(fresh(&unsure), ["proxy", "sidecar"]);
 }
 
 /// One that the model in the proxy is sure of, one that it is not.
@@ -592,3 +603,34 @@ const CASCADE: [&str; 2] = [
     "What is the derivative of x squared times sin x?",
     "Which of these two would last longer?",
 ];
+
+#[tokio::test]
+async fn a_budget_that_ends_early_neither_forgets_nor_invents_a_label() {
+    static STACK: Shared = OnceCell::const_new();
+    let change = |config: &mut Config| {
+        let toxic = json!({"type": "head", "name": "toxicity:toxic"});
+        config.prompt_guard.enabled = false;
+        config
+            .model_config
+            .values_mut()
+            .for_each(|model| model.pii_policy = None);
+        (config.guards.slice_ms, config.guards.budget_ms) = (1, 1);
+        config.decisions = serde_json::from_value(json!([
+            {"name": "toxic", "priority": 2, "rules": toxic, "modelRefs": [{"model": "qwen3-8b"}]},
+            {"name": "polite", "priority": 1, "rules": {"operator": "NOT", "conditions": [toxic]}, "modelRefs": [{"model": "qwen3-8b"}]},
+        ]))
+        .expect("decisions");
+    };
+    let gateway = started(&STACK, "classifier-labels-budget", change).await;
+    let insult = "You stupid fucking idiot, shut up, you worthless piece of garbage. ";
+    for (text, decision, fallback) in [
+        ("Explain how a steam engine works.".to_owned(), "polite", ""),
+        (insult.repeat(12_000), "toxic", "topic_budget"),
+        (ordinary(900_000), "fallback", "topic_budget"),
+    ] {
+        let reply = gateway.ask("auto", &text).send().await.unwrap();
+        assert_eq!(reply.status, 200);
+        assert_eq!(reply.header("x-vsr-decision"), decision);
+        assert_eq!(reply.header("x-vsr-fallback"), fallback);
+    }
+}

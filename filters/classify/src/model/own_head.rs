@@ -93,6 +93,7 @@ impl OwnHead {
         if !(2..=MAX_LABELS).contains(&labels) || file.bias.len() != labels || !even {
             return Err(OwnHeadError::Shape(file.name));
         }
+        check(&file)?;
         Ok(Self {
             model: file.model,
             about: Head {
@@ -159,9 +160,13 @@ impl OwnHead {
         name: &str,
         rows: &[(String, String)],
     ) -> Result<Self, OwnHeadError> {
+        check_name(name)?;
         let mut labels: Vec<String> = rows.iter().map(|(_, label)| label.clone()).collect();
         labels.sort();
         labels.dedup();
+        if labels.iter().any(String::is_empty) {
+            return Err(OwnHeadError::Rows("a label must not be empty".into()));
+        }
         if !(2..=MAX_LABELS).contains(&labels.len()) {
             return Err(OwnHeadError::Rows(format!(
                 "{} different labels; 2 to {MAX_LABELS} are needed",
@@ -215,6 +220,42 @@ impl OwnHead {
             bias,
         })
     }
+}
+
+/// What its sizes do not tell.
+fn check(file: &File) -> Result<(), OwnHeadError> {
+    check_name(&file.name)?;
+    let numbers = file.weights.iter().flatten().chain(&file.bias);
+    if !numbers
+        .chain([&file.threshold])
+        .all(|number| number.is_finite())
+    {
+        return Err(OwnHeadError::Malformed(
+            "a number in it is not finite".into(),
+        ));
+    }
+    if !(0.0..=1.0).contains(&file.threshold) {
+        let why = format!("threshold: must be between 0 and 1, got {}", file.threshold);
+        return Err(OwnHeadError::Malformed(why));
+    }
+    let mut labels: Vec<&String> = file.labels.iter().collect();
+    labels.sort();
+    labels.dedup();
+    if labels.len() != file.labels.len() || labels.iter().any(|label| label.is_empty()) {
+        return Err(OwnHeadError::Malformed(
+            "labels: must be different and not empty".into(),
+        ));
+    }
+    Ok(())
+}
+
+/// Conditions name a label as `head:label`.
+fn check_name(name: &str) -> Result<(), OwnHeadError> {
+    if name.is_empty() || name.contains(':') {
+        let why = format!("the name of a head must not be empty nor hold a colon, got '{name}'");
+        return Err(OwnHeadError::Malformed(why));
+    }
+    Ok(())
 }
 
 struct Sample {

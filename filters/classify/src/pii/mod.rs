@@ -208,7 +208,7 @@ impl Detector {
 }
 
 /// Where two overlap, the higher score wins, then the longer one.
-pub(crate) fn without_overlaps(mut found: Vec<Finding>) -> Vec<Finding> {
+fn without_overlaps(mut found: Vec<Finding>) -> Vec<Finding> {
     found.sort_by(|a, b| {
         let length = |f: &Finding| f.end.saturating_sub(f.start);
         b.score

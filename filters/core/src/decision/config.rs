@@ -125,7 +125,8 @@ pub struct KeywordRuleConfig {
     /// Words or phrases, matched at word boundaries.
     #[serde(default)]
     pub keywords: Vec<String>,
-    /// Regular expressions (syntax of Rust's `regex`: no look-around, no back-references), counted as keywords are.
+    /// Regular expressions (syntax of Rust's `regex`: no look-around, no back-references), counted as keywords are. A `\b` makes a
+    /// long text that is not ASCII slow to search; `(?-u:\b)` does not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub patterns: Vec<String>,
     /// Whether case counts.

@@ -25,10 +25,21 @@ pub enum Category<'c> {
 pub struct Known<'k> {
     /// Which keyword rules match, in their order.
     pub keywords: &'k [bool],
-    /// The label of each head, if one is probable enough; `None` when the text was not read.
-    pub labels: Option<&'k [Option<usize>]>,
+    /// The label of each head, if one is probable enough.
+    pub labels: Labels<'k>,
     /// The category.
     pub category: Category<'k>,
+}
+
+/// What is known of the labels of heads.
+#[derive(Debug, Clone, Copy)]
+pub enum Labels<'k> {
+    /// Nothing was read.
+    Unread,
+    /// A part was read: a label that was found holds, of the others nothing is known.
+    Partly(&'k [Option<usize>]),
+    /// All was read.
+    Read(&'k [Option<usize>]),
 }
 
 /// A label of a head, by their places.
@@ -40,6 +51,12 @@ pub struct LabelRef {
     pub label: usize,
     /// Whether the head reads every part of a request rather than the one that tells its topic.
     pub every_part: bool,
+}
+
+impl LabelRef {
+    fn is_in(self, labels: &[Option<usize>]) -> bool {
+        labels.get(self.head).copied().flatten() == Some(self.label)
+    }
 }
 
 /// Outcome of [`Engine::decide`].
@@ -107,11 +124,21 @@ impl Rule {
                 Category::None => Some(false),
                 Category::Is(found) => Some(found == name),
             },
-            Self::Label(wanted) => known.labels.map(|labels| {
-                let found = labels.get(wanted.head).copied().flatten();
-                found == Some(wanted.label)
-            }),
+            Self::Label(wanted) => match known.labels {
+                Labels::Unread => None,
+                Labels::Partly(labels) => wanted.is_in(labels).then_some(true),
+                Labels::Read(labels) => Some(wanted.is_in(labels)),
+            },
             Self::Never => Some(false),
+        }
+    }
+
+    fn reads_category(&self) -> bool {
+        match self {
+            Self::All(rules) | Self::Any(rules) => rules.iter().any(Self::reads_category),
+            Self::Not(rule) => rule.reads_category(),
+            Self::Category(_) => true,
+            Self::Keyword(_) | Self::Label(_) | Self::Never => false,
         }
     }
 
@@ -177,6 +204,12 @@ impl Engine {
         found
     }
 
+    /// Whether some rule reads the category.
+    #[must_use]
+    pub fn reads_category(&self) -> bool {
+        self.rules.iter().any(|(_, rule)| rule.reads_category())
+    }
+
     /// Decides with what is known.
     #[must_use]
     pub fn decide(&self, known: &Known<'_>) -> Verdict {
@@ -215,7 +248,7 @@ mod tests {
         fn with(&self, keywords: &[bool], category: Category<'_>) -> Verdict {
             self.decide(&Known {
                 keywords,
-                labels: None,
+                labels: Labels::Unread,
                 category,
             })
         }
@@ -310,18 +343,27 @@ mod tests {
         let engine = engine(
             "[{name: a, rules: {type: head, name: 'tone:angry'}, modelRefs: []}, {name: b, rules: {operator: NOT, conditions: [{type: head, name: 'tone:calm'}]}, modelRefs: []}]",
         );
-        let with = |labels: Option<&[Option<usize>]>| {
+        let with = |labels: Labels<'_>| {
             engine.decide(&Known {
                 keywords: &[],
                 labels,
                 category: Category::Unasked,
             })
         };
-        assert_eq!(with(None), Verdict::Open);
-        assert_eq!(with(Some(&[Some(1)])), Verdict::Decided(0));
-        assert_eq!(with(Some(&[Some(0)])), Verdict::NoneHolds);
-        assert_eq!(with(Some(&[None])), Verdict::Decided(1), "not sure of calm");
-        assert_eq!(with(Some(&[])), Verdict::Decided(1), "not read");
+        assert_eq!(with(Labels::Unread), Verdict::Open);
+        assert_eq!(with(Labels::Read(&[Some(1)])), Verdict::Decided(0));
+        assert_eq!(with(Labels::Read(&[Some(0)])), Verdict::NoneHolds);
+        assert_eq!(
+            with(Labels::Read(&[None])),
+            Verdict::Decided(1),
+            "not sure of calm"
+        );
+        assert_eq!(with(Labels::Partly(&[Some(1)])), Verdict::Decided(0));
+        assert_eq!(
+            with(Labels::Partly(&[None])),
+            Verdict::Open,
+            "what was not read may be angry"
+        );
         assert_eq!(engine.labels().len(), 2);
     }
 }

@@ -5,5 +5,5 @@ mod engine;
 mod plugin;
 
 pub use config::*;
-pub use engine::{Category, Engine, Known, LabelRef, Verdict};
+pub use engine::{Category, Engine, Known, LabelRef, Labels, Verdict};
 pub use plugin::Plugin;

@@ -7,8 +7,8 @@ use super::topics::Topics;
 use crate::cache::Partitioner;
 use crate::config::{Config, GuardsConfig};
 use crate::decision::{
-    Category, DecisionConfig, Engine, Known, ModelRefConfig, OnError, Plugin, ReasoningKind,
-    SemanticCachePluginConfig, Verdict,
+    Category, DecisionConfig, Engine, Known, LabelRef, Labels, ModelRefConfig, OnError, Plugin,
+    ReasoningKind, SemanticCachePluginConfig, Verdict,
 };
 use crate::guard::Policy;
 use crate::state;
@@ -24,6 +24,8 @@ pub struct Router<S> {
     pub(super) guards: GuardsConfig,
     /// What some route asks for.
     wanted: Wanted,
+    /// Labels that conditions name.
+    labels: Vec<LabelRef>,
     engine: Engine,
     routes: Vec<Route>,
     /// By model, for requests whose client named it.
@@ -31,6 +33,8 @@ pub struct Router<S> {
     default_route: Route,
     fallback_route: Route,
     pub(super) sidecar_enabled: bool,
+    /// Whether the sidecar may know what is open: it tells categories.
+    pub(super) sidecar_may_settle: bool,
     pub(super) on_error: OnError,
     category_threshold: f32,
     pub(super) cache: Option<Partitioner>,
@@ -101,7 +105,7 @@ impl<S: Signals> Router<S> {
             routed.chain(policies.values())
         };
         let engine = Engine::compile(&config.decisions, &rule_names, &|name| signals.label(name));
-        let labels = engine.labels();
+        let (labels, reads_category) = (engine.labels(), engine.reads_category());
         let wanted = Wanted {
             topics: false,
             labels: !labels.is_empty(),
@@ -123,11 +127,13 @@ impl<S: Signals> Router<S> {
             wanted,
             named_policies: policies,
             signals,
+            labels,
             engine,
             routes,
             default_route: plain("default"),
             fallback_route: plain("fallback"),
             sidecar_enabled: config.sidecar.enabled,
+            sidecar_may_settle: config.sidecar.enabled && reads_category,
             on_error: config.sidecar.on_error,
             category_threshold: config.classifier.category_model.threshold,
             cache,
@@ -141,7 +147,7 @@ impl<S: Signals> Router<S> {
 
     /// The route with what is known; `None` when that is not enough.
     pub(super) fn route(&self, mut known: Known<'_>) -> Option<&Route> {
-        let unread = known.labels.is_none() && self.topics.is_some();
+        let unread = matches!(known.labels, Labels::Unread) && self.topics.is_some();
         if known.category == Category::Unasked && !self.sidecar_enabled && !unread {
             known.category = Category::None;
         }
@@ -189,6 +195,17 @@ impl<S: Signals> Router<S> {
                 ..self.wanted
             },
         }
+    }
+
+    /// What a reading that was cut short says for certain: findings of heads that read every part. Anything else may change with
+    /// what was not read.
+    pub(super) fn certain(&self, mut labels: Vec<Option<usize>>) -> Vec<Option<usize>> {
+        for (head, label) in labels.iter_mut().enumerate() {
+            let finding = |l: &LabelRef| l.head == head && l.every_part && l.label > 0;
+            *label =
+                label.filter(|found| self.labels.iter().any(|l| finding(l) && l.label == *found));
+        }
+        labels
     }
 
     /// The category that the topics make up, if it is sure enough.

@@ -5,7 +5,7 @@ use super::lookup::{Lookup, plan_lookup, reply_from_cache, serves};
 use super::route::{Route, Router};
 use super::signals::{Found, Part, Progress, Signals};
 use crate::config::{BlockResponse, OnBudget};
-use crate::decision::{Category, Known, OnError};
+use crate::decision::{Category, Known, Labels, OnError};
 use crate::guard::{self, Block, Findings};
 use crate::host::{
     Flow, Headers, Host, HostError, LocalReply, content_length, endpoint, hyphenated, refuse,
@@ -86,6 +86,18 @@ pub(super) struct Work {
     findings: Findings,
     /// The label of each head, where it was read.
     labels: Vec<Option<usize>>,
+    /// Whether the budget ended before the text.
+    cut_short: bool,
+}
+
+impl Work {
+    fn labels(&self) -> Labels<'_> {
+        if self.cut_short {
+            Labels::Partly(&self.labels)
+        } else {
+            Labels::Read(&self.labels)
+        }
+    }
 }
 
 /// Why the sidecar's answer cannot be used.
@@ -181,6 +193,7 @@ impl<S: Signals> RouterStream<S> {
                     body,
                     findings: Findings::default(),
                     labels: Vec::new(),
+                    cut_short: false,
                 },
             ),
             Err(error) => refuse(host, &Fault::BadRequest(error.to_string())),
@@ -207,7 +220,7 @@ impl<S: Signals> RouterStream<S> {
             let keywords = router.signals.keywords(&request.routing_text(&work.body));
             let route = router.route(Known {
                 keywords: &keywords,
-                labels: None,
+                labels: Labels::Unread,
                 category: Category::Unasked,
             });
             let route = route.cloned();
@@ -310,7 +323,7 @@ impl<S: Signals> RouterStream<S> {
         &mut self,
         router: &Router<S>,
         host: &mut impl Host,
-        work: Work,
+        mut work: Work,
         route: Option<Route>,
         keywords: Vec<bool>,
         guarded: bool,
@@ -327,11 +340,12 @@ impl<S: Signals> RouterStream<S> {
             self.note(&found.guards);
             return refuse(host, &Fault::NotJudged);
         }
-        // A topic of a part of the text is none, nor is a label.
+        // A topic of a part of the text is none.
+        work.cut_short = true;
         let found = Found {
             topics: Vec::new(),
-            labels: Vec::new(),
-            ..found
+            labels: router.certain(found.labels),
+            guards: found.guards,
         };
         self.with_found(router, host, work, route, keywords, &found)
     }
@@ -355,12 +369,15 @@ impl<S: Signals> RouterStream<S> {
             None => {
                 let route = router.route(Known {
                     keywords: &keywords,
-                    labels: Some(&work.labels),
+                    labels: work.labels(),
                     category: match read {
                         Some(name) => Category::Is(name),
                         None => Category::Unasked,
                     },
                 });
+                // Nobody else can be asked for what is still open.
+                let last = || (!router.sidecar_may_settle).then(|| router.fallback());
+                let route = route.or_else(last);
                 (route.cloned(), read.unwrap_or(state::NONE).to_owned())
             }
         };
@@ -526,7 +543,7 @@ impl<S: Signals> RouterStream<S> {
             None => router
                 .route(Known {
                     keywords: &keywords,
-                    labels: Some(&work.labels),
+                    labels: work.labels(),
                     category,
                 })
                 .unwrap_or(router.fallback())
