@@ -125,6 +125,8 @@ pub struct Metrics {
     pub panics: Counter,
     /// Tokens embedded.
     pub tokens: Counter,
+    /// Trained heads in use.
+    pub trained_heads: Gauge,
     /// Entries in the cache.
     pub cache_entries: Gauge,
     /// Entries stored.
@@ -146,6 +148,7 @@ impl Default for Metrics {
             jobs_abandoned: Counter::default(),
             panics: Counter::default(),
             tokens: Counter::default(),
+            trained_heads: Gauge::default(),
             cache_entries: Gauge::default(),
             cache_stored: Counter::default(),
             startup_seconds: Gauge::default(),
@@ -170,6 +173,7 @@ impl Metrics {
         r.register("jobs_abandoned", "Jobs dropped before the model because their client had gone", self.jobs_abandoned.clone());
         r.register("panics", "Handlers that panicked", self.panics.clone());
         r.register("tokens", "Tokens embedded", self.tokens.clone());
+        r.register("trained_heads", "Trained heads in use; none with an encoder that they were not trained on", self.trained_heads.clone());
         r.register("cache_entries", "Entries in the cache", self.cache_entries.clone());
         r.register("cache_stored", "Entries stored in the cache", self.cache_stored.clone());
         r.register_with_unit("startup", "Time from start to readiness", Unit::Seconds, self.startup_seconds.clone());

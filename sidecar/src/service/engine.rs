@@ -157,6 +157,10 @@ impl Engine {
         let embed = |texts: &[String]| embed_all(&tokenizer, &*encoder, texts);
         embed(&["warm-up".to_owned()])?;
         let heads = load_heads(encoder.dimensions(), embed)?;
+        let count = heads.as_ref().map_or(0, |heads| heads.names().count());
+        metrics
+            .trained_heads
+            .set(i64::try_from(count).unwrap_or(i64::MAX));
         let labels = heads.as_ref().and_then(|heads| heads.labels("category"));
         Ok(Self {
             topics: Topics::compile(categories, labels.unwrap_or_default()),

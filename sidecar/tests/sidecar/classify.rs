@@ -1,7 +1,10 @@
 //! `/v1/classify`, and trained heads in `/v1/analyze`.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 use turnpike_core::decision::CategoryConfig;
+use turnpike_sidecar::encoder::{EmbedError, Embedding, Encoder, TokenizedText};
 
 use crate::harness::{Outcome, Sidecar, config, encoder};
 
@@ -18,6 +21,8 @@ async fn every_head_answers_with_probabilities_that_add_up_to_one() -> Outcome<(
     let texts = json!([PHYSICS, "What is the weather in Oslo right now?"]);
     let answer = sidecar.post(PATH, &json!({"input": texts})).await?.json()?;
     assert_eq!(answer["object"], "list");
+    let heads = sidecar.metric("turnpike_sidecar_trained_heads").await?;
+    assert!((heads - 2.0).abs() < f64::EPSILON, "{heads}");
     assert_eq!(answer["model"], "all-MiniLM-L6-v2");
     let data = answer["data"].as_array().ok_or("no data")?;
     assert_eq!(data.len(), 2);
@@ -131,4 +136,36 @@ fn category(name: &str) -> CategoryConfig {
         name: name.into(),
         ..CategoryConfig::default()
     }
+}
+
+/// Not the encoder that the heads were trained on.
+struct Other;
+
+impl Encoder for Other {
+    fn dimensions(&self) -> usize {
+        384
+    }
+
+    fn embed(&self, batch: &[&TokenizedText]) -> Result<Vec<Embedding>, EmbedError> {
+        let vector = || Embedding::normalized(vec![1.0; 384]);
+        Ok(batch.iter().map(|_| vector()).collect())
+    }
+}
+
+#[tokio::test]
+async fn with_another_encoder_there_are_no_trained_heads_and_a_metric_says_so() -> Outcome<()> {
+    let sidecar = Sidecar::start_with(&config()?, Arc::new(Other)).await?;
+    let answer = sidecar.post(PATH, &json!({"input": "hello"})).await?;
+    assert_eq!(answer.status, 400);
+    assert!(
+        answer.text().contains("no trained heads for the encoder"),
+        "{}",
+        answer.text()
+    );
+    let page = sidecar.get("/metrics").await?.text();
+    assert!(
+        page.contains("turnpike_sidecar_trained_heads 0\n"),
+        "{page}"
+    );
+    Ok(())
 }

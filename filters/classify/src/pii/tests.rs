@@ -373,8 +373,9 @@ proptest! {
 
     #[test]
     fn an_item_among_words_is_found_exactly(
-        before in "([a-z]{1,9} ){0,12}",
-        after in "( [a-z]{1,9}){0,12}",
+        // Letters that make none of the words that say what a number is (`ean`, `order`).
+        before in "([bdfghjk]{1,9} ){0,12}",
+        after in "( [bdfghjk]{1,9}){0,12}",
         item in prop::sample::select(vec![
             "alice@example.org", "4111 1111 1111 1111", "DE89370400440532013000", "536-32-3065", "+49 171 1234567", "192.0.2.17",
         ]),

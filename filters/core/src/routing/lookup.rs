@@ -2,7 +2,7 @@
 
 use super::route::{Route, Router};
 use super::signals::Signals;
-use super::stream::Work;
+use super::work::Work;
 use crate::cache::Skip;
 use crate::host::{Flow, Host, LocalReply};
 use crate::metrics::Metric;

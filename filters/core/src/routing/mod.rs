@@ -16,6 +16,7 @@ mod route;
 mod signals;
 mod stream;
 mod topics;
+mod work;
 
 pub use models::models_list;
 pub use route::{Route, Router};

@@ -3,9 +3,10 @@
 use super::capture::{Capture, Wanted, may_be_stored};
 use super::lookup::{Lookup, plan_lookup, reply_from_cache, serves};
 use super::route::{Route, Router};
-use super::signals::{Found, Part, Progress, Signals};
+use super::signals::{Found, Progress, Signals};
+use super::work::{Extent, Work};
 use crate::config::{BlockResponse, OnBudget};
-use crate::decision::{Category, Known, Labels, OnError};
+use crate::decision::{Category, OnError};
 use crate::guard::{self, Block, Findings};
 use crate::host::{
     Flow, Headers, Host, HostError, LocalReply, content_length, endpoint, hyphenated, refuse,
@@ -14,7 +15,7 @@ use crate::host::{
 use crate::metrics::Metric;
 use crate::record::{Cache, Record};
 use crate::reply::Fault;
-use crate::request::{Edits, Endpoint, Request, Role};
+use crate::request::{Edits, Endpoint, Request};
 use crate::sidecar::{
     ANALYZE_PATH, AnalyzeRequest, AnalyzeResponse, CacheAnswer, CacheLookup, Head,
 };
@@ -57,7 +58,6 @@ struct Reading<R> {
     work: Work,
     /// Route that does not depend on what is found.
     route: Option<Route>,
-    keywords: Vec<bool>,
     reading: R,
     guarded: bool,
     took_us: u64,
@@ -71,33 +71,8 @@ struct Question {
     route: Option<Route>,
     /// Category that chose that route.
     category: String,
-    keywords: Vec<bool>,
     lookup: Option<Lookup>,
     asked_us: u64,
-}
-
-/// A request in work.
-#[derive(Debug)]
-pub(super) struct Work {
-    pub(super) endpoint: Endpoint,
-    pub(super) request: Request,
-    pub(super) body: Vec<u8>,
-    /// What guards found in it.
-    findings: Findings,
-    /// The label of each head, where it was read.
-    labels: Vec<Option<usize>>,
-    /// Whether the budget ended before the text.
-    cut_short: bool,
-}
-
-impl Work {
-    fn labels(&self) -> Labels<'_> {
-        if self.cut_short {
-            Labels::Partly(&self.labels)
-        } else {
-            Labels::Read(&self.labels)
-        }
-    }
 }
 
 /// Why the sidecar's answer cannot be used.
@@ -184,18 +159,7 @@ impl<S: Signals> RouterStream<S> {
         let started = host.now_us();
         let body = host.request_body();
         let flow = match Request::parse(endpoint, &body) {
-            Ok(request) => self.decide(
-                router,
-                host,
-                Work {
-                    endpoint,
-                    request,
-                    body,
-                    findings: Findings::default(),
-                    labels: Vec::new(),
-                    cut_short: false,
-                },
-            ),
+            Ok(request) => self.decide(router, host, Work::new(endpoint, request, body)),
             Err(error) => refuse(host, &Fault::BadRequest(error.to_string())),
         };
         self.computed(router, host, started);
@@ -211,38 +175,31 @@ impl<S: Signals> RouterStream<S> {
         }
     }
 
-    fn decide(&mut self, router: &Router<S>, host: &mut impl Host, work: Work) -> Flow {
+    fn decide(&mut self, router: &Router<S>, host: &mut impl Host, mut work: Work) -> Flow {
         let request = &work.request;
         self.record.stream = request.stream;
         self.record.prompt_bytes = u64::try_from(request.text_bytes()).unwrap_or(u64::MAX);
         let is_auto = router.auto_names.contains(&request.model);
-        let (keywords, route) = if is_auto {
-            let keywords = router.signals.keywords(&request.routing_text(&work.body));
-            let route = router.route(Known {
-                keywords: &keywords,
-                labels: Labels::Unread,
-                category: Category::Unasked,
-            });
-            let route = route.cloned();
-            (keywords, route)
+        let route = if is_auto {
+            work.keywords = router.signals.keywords(&request.routing_text(&work.body));
+            router.route(work.known(Category::Unasked)).cloned()
         } else {
             let Some(route) = router.named(&request.model) else {
                 return refuse(host, &Fault::UnknownModel(request.model.clone()));
             };
-            (Vec::new(), Some(route))
+            Some(route)
         };
         let wanted = router.wanted(route.as_ref());
         if !wanted.any() {
-            return self.with_found(router, host, work, route, keywords, &Found::default());
+            return self.with_found(router, host, work, route, &Found::default());
         }
-        let parts = parts(&work, wanted.guards() || wanted.every_part);
+        let parts = work.parts(wanted.guards() || wanted.every_part);
         self.read(
             router,
             host,
             Reading {
                 work,
                 route,
-                keywords,
                 reading: router.signals.begin(wanted, parts),
                 guarded: wanted.guards(),
                 took_us: 0,
@@ -285,28 +242,19 @@ impl<S: Signals> RouterStream<S> {
             });
             reading.took_us = reading.took_us.saturating_add(took);
             let found = router.signals.found(&reading.reading);
-            let Reading {
-                work,
-                route,
-                keywords,
-                guarded,
-                took_us,
-                ..
-            } = reading;
             if progress == Progress::Done {
-                return self.with_found(router, host, work, route, keywords, &found);
+                let Reading { work, route, .. } = reading;
+                return self.with_found(router, host, work, route, &found);
             }
-            if took_us >= budget {
-                return self.over_budget(router, host, work, route, keywords, guarded, found);
+            if reading.took_us >= budget {
+                let Reading {
+                    work,
+                    route,
+                    guarded,
+                    ..
+                } = reading;
+                return self.over_budget(router, host, work, route, guarded, found);
             }
-            reading = Reading {
-                work,
-                route,
-                keywords,
-                guarded,
-                took_us,
-                reading: reading.reading,
-            };
             if host.call_later().is_ok() {
                 self.phase = Phase::Reading(Box::new(reading));
                 return Flow::Pause;
@@ -315,17 +263,12 @@ impl<S: Signals> RouterStream<S> {
     }
 
     /// Reading took longer than it may. What was found counts; whether the rest may pass unread is configured.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "a step of `read`, with its parts"
-    )]
     fn over_budget(
         &mut self,
         router: &Router<S>,
         host: &mut impl Host,
         mut work: Work,
         route: Option<Route>,
-        keywords: Vec<bool>,
         guarded: bool,
         found: Found,
     ) -> Flow {
@@ -341,13 +284,13 @@ impl<S: Signals> RouterStream<S> {
             return refuse(host, &Fault::NotJudged);
         }
         // A topic of a part of the text is none.
-        work.cut_short = true;
+        work.read = Extent::Part;
         let found = Found {
             topics: Vec::new(),
             labels: router.certain(found.labels),
             guards: found.guards,
         };
-        self.with_found(router, host, work, route, keywords, &found)
+        self.with_found(router, host, work, route, &found)
     }
 
     /// The texts were read, or need not be.
@@ -357,24 +300,22 @@ impl<S: Signals> RouterStream<S> {
         host: &mut impl Host,
         mut work: Work,
         route: Option<Route>,
-        keywords: Vec<bool>,
         found: &Found,
     ) -> Flow {
         self.note(&found.guards);
         work.findings = found.guards.clone();
         work.labels.clone_from(&found.labels);
+        if work.read == Extent::Nothing {
+            work.read = Extent::All;
+        }
         let read = router.read_category(found);
         let (route, category) = match route {
             Some(route) => (Some(route), state::NONE.to_owned()),
             None => {
-                let route = router.route(Known {
-                    keywords: &keywords,
-                    labels: work.labels(),
-                    category: match read {
-                        Some(name) => Category::Is(name),
-                        None => Category::Unasked,
-                    },
-                });
+                let route = router.route(work.known(match read {
+                    Some(name) => Category::Is(name),
+                    None => Category::Unasked,
+                }));
                 // Nobody else can be asked for what is still open.
                 let last = || (!router.sidecar_may_settle).then(|| router.fallback());
                 let route = route.or_else(last);
@@ -398,7 +339,6 @@ impl<S: Signals> RouterStream<S> {
                     work,
                     route,
                     category,
-                    keywords,
                     lookup,
                     asked_us: 0,
                 },
@@ -517,7 +457,6 @@ impl<S: Signals> RouterStream<S> {
             work,
             route,
             category: read_category,
-            keywords,
             lookup,
             ..
         } = question;
@@ -541,11 +480,7 @@ impl<S: Signals> RouterStream<S> {
         let route = match route {
             Some(route) => route,
             None => router
-                .route(Known {
-                    keywords: &keywords,
-                    labels: work.labels(),
-                    category,
-                })
+                .route(work.known(category))
                 .unwrap_or(router.fallback())
                 .clone(),
         };
@@ -671,25 +606,6 @@ impl<S: Signals> RouterStream<S> {
             capture.store(host);
         }
     }
-}
-
-/// The texts to read: the one that tells the topic first, then, where guards look, all others, the latest first.
-fn parts(work: &Work, guarded: bool) -> Vec<Part> {
-    let messages = &work.request.messages;
-    let topic = messages.iter().rposition(|m| m.role == Role::User);
-    let part = |at: usize, topic: bool| {
-        messages.get(at).map(|message| Part {
-            text: message.text(&work.body),
-            topic,
-        })
-    };
-    let mut parts: Vec<Part> = topic.and_then(|at| part(at, true)).into_iter().collect();
-    if guarded {
-        let others = (0..messages.len()).rev().filter(|at| Some(*at) != topic);
-        parts.extend(others.filter_map(|at| part(at, false)));
-    }
-    parts.retain(|part| !part.text.is_empty());
-    parts
 }
 
 fn answer(status: Option<u16>, body: &[u8]) -> Result<AnalyzeResponse, SidecarFault> {
