@@ -1,27 +1,33 @@
 //! The native service beside the proxy: embeddings, classification and the semantic cache.
 //!
 //! ```text
-//! http ─▶ Service ─▶ cache (exact) ─▶ tokenizer ─▶ Inference ─▶ Encoder
+//! http ─▶ Service ─▶ cache (exact) ─▶ tokenizer ─▶ Batcher ─▶ Encoder
 //!                                                     │
 //!             cache (semantic), heads, categories ◀──┘ one vector
 //! ```
 //!
 //! - [`server`] owns sockets and shutdown, [`http`] the wire, [`service`] what happens to one text;
-//! - [`inference`] is the queue before the model, [`encoder`] the model, [`heads`], [`categories`] and [`cache`] read its
-//!   vectors;
+//! - [`batching`] is the queue before a [`model`], [`onnx`] how one is loaded, [`tokenizer`] how texts become its rows;
+//! - [`encoder`] gives vectors; [`heads`], [`categories`] and [`cache`] read them; a [`classifier`] is a whole model beside it.
 //! - the wire types of `/v1/analyze` and `/v1/cache/entries` are [`turnpike_core::sidecar`].
 
+pub mod batching;
+mod blocking;
 pub mod cache;
 pub mod categories;
+pub mod classifier;
 pub mod cli;
 pub mod encoder;
 pub mod heads;
 pub mod http;
-pub mod inference;
 pub mod metrics;
+pub mod model;
+pub mod onnx;
 pub mod server;
 pub mod service;
 pub mod settings;
+pub mod tokenizer;
+pub mod windows;
 
 /// Version of this crate.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

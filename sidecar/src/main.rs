@@ -106,9 +106,11 @@ async fn load(settings: Settings, service: Arc<Service>) -> anyhow::Result<()> {
     let metrics = Arc::clone(&service.metrics);
     let name = settings.config.sidecar.encoder.name.clone();
     let source = settings.encoder.clone();
-    let engine = tokio::task::spawn_blocking(move || Engine::load(&settings, metrics)).await??;
+    let config = settings.config.clone();
+    let engine =
+        tokio::task::spawn_blocking(move || Engine::load(&settings, &metrics, None)).await??;
     let dimensions = engine.dimensions();
-    service.set_ready(engine);
+    service.set_ready(engine, &config);
     let seconds = service.metrics.startup_seconds.get();
     tracing::info!(encoder = name, ?source, dimensions, seconds, "ready");
     Ok(())

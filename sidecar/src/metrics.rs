@@ -11,6 +11,9 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+/// Bounds in rows.
+const BATCH_ROWS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
+
 /// Bounds in seconds: a cache lookup takes microseconds, a long text on one core a tenth of a second.
 const STAGE_SECONDS: [f64; 14] = [
     0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128,
@@ -20,12 +23,8 @@ const STAGE_SECONDS: [f64; 14] = [
 /// A part of a request's time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Stage {
-    /// Waiting for the model.
-    Queue,
     /// Text to tokens.
     Tokenization,
-    /// Encoder forward.
-    Inference,
     /// Cache lookup, exact and semantic.
     Cache,
 }
@@ -33,9 +32,7 @@ pub enum Stage {
 impl Stage {
     fn name(self) -> &'static str {
         match self {
-            Self::Queue => "queue",
             Self::Tokenization => "tokenization",
-            Self::Inference => "inference",
             Self::Cache => "cache",
         }
     }
@@ -103,6 +100,23 @@ struct LookupLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ModelLabels {
+    model: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HeadLabels {
+    head: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PlacementLabels {
+    model: String,
+    device: String,
+    precision: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ShedLabels {
     reason: &'static str,
 }
@@ -117,14 +131,11 @@ pub struct Metrics {
     shed: Family<ShedLabels, Counter>,
     /// Requests in progress.
     pub requests_in_progress: Gauge,
-    /// Jobs that wait for the model.
-    pub jobs_queued: Gauge,
-    /// Jobs whose client left before the model ran.
-    pub jobs_abandoned: Counter,
+    queues: Queues,
+    placements: Family<PlacementLabels, Gauge>,
+    heads: Family<HeadLabels, Histogram, fn() -> Histogram>,
     /// Handlers that panicked.
     pub panics: Counter,
-    /// Tokens embedded.
-    pub tokens: Counter,
     /// Trained heads in use.
     pub trained_heads: Gauge,
     /// Entries in the cache.
@@ -133,6 +144,83 @@ pub struct Metrics {
     pub cache_stored: Counter,
     /// Seconds from start to readiness.
     pub startup_seconds: Gauge<f64, AtomicU64>,
+}
+
+/// Metrics of the queues before models, by model.
+#[derive(Debug)]
+struct Queues {
+    rows_waiting: Family<ModelLabels, Gauge>,
+    tokens_waiting: Family<ModelLabels, Gauge>,
+    abandoned: Family<ModelLabels, Counter>,
+    late: Family<ModelLabels, Counter>,
+    wait: Family<ModelLabels, Histogram, fn() -> Histogram>,
+    forwards: Family<ModelLabels, Histogram, fn() -> Histogram>,
+    batches: Family<ModelLabels, Histogram, fn() -> Histogram>,
+    tokens: Family<ModelLabels, Counter>,
+    padding: Family<ModelLabels, Counter>,
+}
+
+impl Default for Queues {
+    fn default() -> Self {
+        Self {
+            rows_waiting: Family::default(),
+            tokens_waiting: Family::default(),
+            abandoned: Family::default(),
+            late: Family::default(),
+            wait: Family::new_with_constructor(|| Histogram::new(STAGE_SECONDS)),
+            forwards: Family::new_with_constructor(|| Histogram::new(STAGE_SECONDS)),
+            batches: Family::new_with_constructor(|| Histogram::new(BATCH_ROWS)),
+            tokens: Family::default(),
+            padding: Family::default(),
+        }
+    }
+}
+
+/// Metrics of one model's queue.
+#[derive(Debug)]
+pub struct QueueMetrics {
+    rows_waiting: Gauge,
+    tokens_waiting: Gauge,
+    abandoned: Counter,
+    late: Counter,
+    wait: Histogram,
+    forwards: Histogram,
+    batches: Histogram,
+    tokens: Counter,
+    padding: Counter,
+}
+
+impl QueueMetrics {
+    /// What waits now.
+    pub fn waiting(&self, rows: usize, tokens: usize) {
+        self.rows_waiting
+            .set(i64::try_from(rows).unwrap_or(i64::MAX));
+        self.tokens_waiting
+            .set(i64::try_from(tokens).unwrap_or(i64::MAX));
+    }
+
+    /// Rows that left the queue unanswered with their client.
+    pub fn abandoned(&self, rows: usize) {
+        self.abandoned.inc_by(rows as u64);
+    }
+
+    /// Rows whose deadline passed while they waited.
+    pub fn late(&self, rows: usize) {
+        self.late.inc_by(rows as u64);
+    }
+
+    /// Time of a row from the queue to its forward.
+    pub fn waited(&self, duration: Duration) {
+        self.wait.observe(duration.as_secs_f64());
+    }
+
+    /// A forward of `rows` with `tokens` of their own, `padded` with padding.
+    pub fn forward(&self, rows: usize, tokens: usize, padded: usize, duration: Duration) {
+        self.forwards.observe(duration.as_secs_f64());
+        self.batches.observe(rows as f64);
+        self.tokens.inc_by(tokens as u64);
+        self.padding.inc_by(padded.saturating_sub(tokens) as u64);
+    }
 }
 
 impl Default for Metrics {
@@ -144,10 +232,10 @@ impl Default for Metrics {
             lookups: Family::default(),
             shed: Family::default(),
             requests_in_progress: Gauge::default(),
-            jobs_queued: Gauge::default(),
-            jobs_abandoned: Counter::default(),
+            queues: Queues::default(),
+            placements: Family::default(),
+            heads: Family::new_with_constructor(|| Histogram::new(STAGE_SECONDS)),
             panics: Counter::default(),
-            tokens: Counter::default(),
             trained_heads: Gauge::default(),
             cache_entries: Gauge::default(),
             cache_stored: Counter::default(),
@@ -169,10 +257,18 @@ impl Metrics {
         r.register("cache_lookups", "Cache lookups, by result", self.lookups.clone());
         r.register("requests_shed", "Requests refused with 503, by reason", self.shed.clone());
         r.register("requests_in_progress", "Requests in progress", self.requests_in_progress.clone());
-        r.register("jobs_queued", "Jobs that wait for the model", self.jobs_queued.clone());
-        r.register("jobs_abandoned", "Jobs dropped before the model because their client had gone", self.jobs_abandoned.clone());
+        r.register("model_placement", "1 for every loaded model, with where it runs and its precision", self.placements.clone());
+        r.register_with_unit("head_duration", "Time of a head or classifier for the texts of a request, its wait for the model included", Unit::Seconds, self.heads.clone());
+        r.register("rows_waiting", "Texts and windows that wait for a model", self.queues.rows_waiting.clone());
+        r.register("tokens_waiting", "Tokens that wait for a model", self.queues.tokens_waiting.clone());
+        r.register("rows_abandoned", "Texts and windows whose client left, or whose time was up, before the model ran", self.queues.abandoned.clone());
+        r.register("deadline_misses", "Texts and windows whose deadline passed while they waited", self.queues.late.clone());
+        r.register_with_unit("queue_duration", "Time of a text or window from the queue to its forward", Unit::Seconds, self.queues.wait.clone());
+        r.register_with_unit("forward_duration", "Time of a forward", Unit::Seconds, self.queues.forwards.clone());
+        r.register("batch_rows", "Texts and windows of a forward", self.queues.batches.clone());
+        r.register("tokens", "Tokens that models read", self.queues.tokens.clone());
+        r.register("padding_tokens", "Tokens of padding that models read beside them", self.queues.padding.clone());
         r.register("panics", "Handlers that panicked", self.panics.clone());
-        r.register("tokens", "Tokens embedded", self.tokens.clone());
         r.register("trained_heads", "Trained heads in use; none with an encoder that they were not trained on", self.trained_heads.clone());
         r.register("cache_entries", "Entries in the cache", self.cache_entries.clone());
         r.register("cache_stored", "Entries stored in the cache", self.cache_stored.clone());
@@ -184,6 +280,46 @@ impl Metrics {
         self.requests
             .get_or_create(&RequestLabels { path, code })
             .inc();
+    }
+
+    /// The metrics of the queue before `model`, a name of the configuration.
+    #[must_use]
+    pub fn queue(&self, model: &str) -> QueueMetrics {
+        let labels = ModelLabels {
+            model: model.to_owned(),
+        };
+        let q = &self.queues;
+        QueueMetrics {
+            rows_waiting: q.rows_waiting.get_or_create(&labels).clone(),
+            tokens_waiting: q.tokens_waiting.get_or_create(&labels).clone(),
+            abandoned: q.abandoned.get_or_create(&labels).clone(),
+            late: q.late.get_or_create(&labels).clone(),
+            wait: q.wait.get_or_create(&labels).clone(),
+            forwards: q.forwards.get_or_create(&labels).clone(),
+            batches: q.batches.get_or_create(&labels).clone(),
+            tokens: q.tokens.get_or_create(&labels).clone(),
+            padding: q.padding.get_or_create(&labels).clone(),
+        }
+    }
+
+    /// Records the time of a head or classifier, a name of the configuration.
+    pub fn head(&self, head: &str, duration: Duration) {
+        let labels = HeadLabels {
+            head: head.to_owned(),
+        };
+        self.heads
+            .get_or_create(&labels)
+            .observe(duration.as_secs_f64());
+    }
+
+    /// Says where a model runs.
+    pub fn placed(&self, model: &str, device: String, precision: &'static str) {
+        let labels = PlacementLabels {
+            model: model.to_owned(),
+            device,
+            precision,
+        };
+        self.placements.get_or_create(&labels).set(1);
     }
 
     /// Records the time of a stage.

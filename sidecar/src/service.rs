@@ -7,47 +7,51 @@
 
 mod analyze;
 mod engine;
+mod load;
 mod store;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use turnpike_core::Config;
 use turnpike_core::reply::Fault;
 
+use crate::batching::InferenceError;
 use crate::cache::{CacheLimits, MemoryCache};
-use crate::inference::InferenceError;
 use crate::metrics::{Metrics, Shed};
 
 use store::RecentVectors;
 
-pub use engine::{Engine, MAX_BATCH_TEXTS, StartError};
+pub use engine::{Analyzed, AnswersByName, Engine, Wanted};
+pub use load::{LoadedEncoder, StartError};
 
-/// Time for a text whose caller is a client of `/v1/embeddings`, not the proxy with its short wait.
-pub const EMBEDDINGS_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time for a request of `/v1/embeddings` or `/v1/classify`, whose caller is not the proxy with its short wait.
+pub const BULK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Time for the vector of an answer to store; nobody waits for it, but it must not outlive its use.
 pub const STORE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// One sidecar: model, cache, limits. Requests are served once [`Service::set_ready`] has given it the model.
+/// One sidecar: models, cache, limits. Requests are served once [`Service::set_ready`] has given it its models; a second call
+/// replaces them, and requests in progress end with those that they began with.
 #[derive(Debug)]
 pub struct Service {
     /// What it counts.
     pub metrics: Arc<Metrics>,
-    model_name: String,
-    timeout: Duration,
-    cache: Option<CacheLimits>,
-    max_cached_body_bytes: usize,
-    places: Arc<Semaphore>,
+    places: ArcSwap<Semaphore>,
     started_at: Instant,
-    ready: OnceLock<Ready>,
+    ready: ArcSwapOption<Ready>,
 }
 
-/// What exists once the model is loaded.
+/// What exists once the models are loaded.
 #[derive(Debug)]
 struct Ready {
     engine: Arc<Engine>,
+    timeout: Duration,
+    max_cached_body_bytes: usize,
+    /// `None` when the cache is off.
+    cache_limits: Option<CacheLimits>,
     cache: Arc<MemoryCache>,
     recent: RecentVectors,
 }
@@ -56,56 +60,64 @@ impl Service {
     /// A service that is not ready yet.
     #[must_use]
     pub fn new(config: &Config) -> Self {
-        let sidecar = &config.sidecar;
-        let places = usize::try_from(sidecar.max_concurrent_requests).unwrap_or(usize::MAX);
-        let cached = usize::try_from(config.limits.max_cached_body_bytes).unwrap_or(usize::MAX);
         Self {
             metrics: Arc::default(),
-            model_name: sidecar.encoder.name.clone(),
-            timeout: Duration::from_millis(sidecar.timeout_ms.into()),
-            cache: Some(CacheLimits::from(&config.semantic_cache))
-                .filter(|_| config.semantic_cache.enabled),
-            max_cached_body_bytes: cached,
-            places: Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS))),
+            places: ArcSwap::from_pointee(places(config)),
             started_at: Instant::now(),
-            ready: OnceLock::new(),
+            ready: ArcSwapOption::empty(),
         }
     }
 
-    /// Gives the service its model; a second one is ignored.
-    pub fn set_ready(&self, engine: Engine) {
-        let limits = self.cache.unwrap_or(CacheLimits {
+    /// Gives the service its models, and the limits of `config`. The cache stays when both encoders embed alike and its own
+    /// limits are as they were.
+    pub fn set_ready(&self, engine: Engine, config: &Config) {
+        let before = self.ready.load_full();
+        let cache_limits = Some(CacheLimits::from(&config.semantic_cache))
+            .filter(|_| config.semantic_cache.enabled);
+        let kept = before.as_ref().filter(|before| {
+            before.engine.embeds_as(&engine) && before.cache_limits == cache_limits
+        });
+        let limits = cache_limits.unwrap_or(CacheLimits {
             max_entries: 0,
             time_to_live: Duration::ZERO,
             eviction: turnpike_core::cache::EvictionPolicy::Fifo,
         });
-        self.ready.get_or_init(|| Ready {
-            cache: Arc::new(MemoryCache::new(limits, engine.dimensions())),
+        let cache = kept.map_or_else(
+            || Arc::new(MemoryCache::new(limits, engine.dimensions())),
+            |before| Arc::clone(&before.cache),
+        );
+        self.count_entries(cache.len());
+        let sidecar = &config.sidecar;
+        if before.is_some() {
+            self.places.store(Arc::new(places(config)));
+        } else {
+            self.metrics
+                .startup_seconds
+                .set(self.started_at.elapsed().as_secs_f64());
+        }
+        self.ready.store(Some(Arc::new(Ready {
             engine: Arc::new(engine),
+            timeout: Duration::from_millis(sidecar.timeout_ms.into()),
+            max_cached_body_bytes: usize::try_from(config.limits.max_cached_body_bytes)
+                .unwrap_or(usize::MAX),
+            cache_limits,
+            cache,
             recent: RecentVectors::default(),
-        });
-        let startup = self.started_at.elapsed().as_secs_f64();
-        self.metrics.startup_seconds.set(startup);
+        })));
     }
 
-    /// Whether the model is loaded.
+    /// Whether the models are loaded.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.ready.get().is_some()
+        self.ready.load().is_some()
     }
 
-    /// Name under which `/v1/embeddings` serves the model.
-    #[must_use]
-    pub fn model_name(&self) -> &str {
-        &self.model_name
-    }
-
-    /// The model.
+    /// The models.
     ///
     /// # Errors
-    /// [`Fault::Overloaded`] until it is loaded.
-    pub fn engine(&self) -> Result<&Arc<Engine>, Fault> {
-        self.ready().map(|ready| &ready.engine)
+    /// [`Fault::Overloaded`] until they are loaded.
+    pub fn engine(&self) -> Result<Arc<Engine>, Fault> {
+        self.ready().map(|ready| Arc::clone(&ready.engine))
     }
 
     /// A place among the requests in progress, freed when dropped.
@@ -113,14 +125,14 @@ impl Service {
     /// # Errors
     /// [`Fault::Overloaded`] when `sidecar.max_concurrent_requests` are taken.
     pub fn enter(&self) -> Result<OwnedSemaphorePermit, Fault> {
-        Arc::clone(&self.places).try_acquire_owned().map_err(|_| {
+        self.places.load_full().try_acquire_owned().map_err(|_| {
             self.metrics.shed(Shed::Concurrency);
             Fault::Overloaded
         })
     }
 
-    fn ready(&self) -> Result<&Ready, Fault> {
-        self.ready.get().ok_or_else(|| {
+    fn ready(&self) -> Result<Arc<Ready>, Fault> {
+        self.ready.load_full().ok_or_else(|| {
             self.metrics.shed(Shed::NotReady);
             Fault::Overloaded
         })
@@ -143,4 +155,9 @@ impl Service {
             }
         }
     }
+}
+
+fn places(config: &Config) -> Semaphore {
+    let places = usize::try_from(config.sidecar.max_concurrent_requests).unwrap_or(usize::MAX);
+    Semaphore::new(places.min(Semaphore::MAX_PERMITS))
 }

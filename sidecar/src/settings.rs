@@ -1,34 +1,28 @@
 //! What a sidecar needs to know, from `config.yaml` and the command line; and how that file is read.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use turnpike_core::Config;
 use turnpike_core::config::{ConfigError, ConfigErrors};
 
 use crate::cli::Arguments;
-
-/// Where the model comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum EncoderSource {
-    /// A local folder.
-    Folder(PathBuf),
-    /// A Hugging Face repository.
-    Repository(String),
-}
+use crate::onnx::Source;
 
 /// Everything that [`crate::server`] and [`crate::service`] are built from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// The whole configuration.
     pub config: Config,
+    /// Folder of its file: relative paths of heads start there.
+    pub folder: PathBuf,
     /// Unix socket to listen on.
     pub unix_socket: Option<PathBuf>,
     /// TCP address to listen on.
     pub listen: SocketAddr,
     /// Where the model comes from; `None` when neither file nor command line says.
-    pub encoder: Option<EncoderSource>,
+    pub encoder: Option<Source>,
     /// `libonnxruntime.so`.
     pub onnxruntime: Option<PathBuf>,
 }
@@ -68,11 +62,22 @@ impl Settings {
             unix_socket: written(socket).map(PathBuf::from),
             listen,
             encoder: folder
-                .map(EncoderSource::Folder)
-                .or_else(|| written(&sidecar.encoder.repository).map(EncoderSource::Repository)),
+                .map(Source::Folder)
+                .or_else(|| Source::of("", &sidecar.encoder.repository)),
             onnxruntime: arguments.onnxruntime.clone(),
+            folder: arguments
+                .config
+                .parent()
+                .map(PathBuf::from)
+                .unwrap_or_default(),
             config,
         })
+    }
+
+    /// A file of the configuration: relative paths start where it lies.
+    #[must_use]
+    pub fn file_beside_config(&self, path: &Path) -> PathBuf {
+        self.folder.join(path)
     }
 
     /// How long an analysis may take.
@@ -125,9 +130,7 @@ mod tests {
         );
         assert_eq!(
             settings.encoder,
-            Some(EncoderSource::Folder(
-                ".cache/models/all-MiniLM-L6-v2".into()
-            ))
+            Some(Source::Folder(".cache/models/all-MiniLM-L6-v2".into()))
         );
     }
 
@@ -138,7 +141,7 @@ mod tests {
         let settings = Settings::new(config, &arguments(line)).unwrap();
         assert_eq!(settings.listen, "127.0.0.1:0".parse().unwrap());
         assert_eq!(settings.unix_socket, Some("/tmp/s".into()));
-        assert_eq!(settings.encoder, Some(EncoderSource::Folder("/m".into())));
+        assert_eq!(settings.encoder, Some(Source::Folder("/m".into())));
     }
 
     #[test]

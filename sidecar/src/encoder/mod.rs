@@ -1,62 +1,73 @@
 //! The encoder: token ids in, one unit vector per text out.
 //!
-//! [`Encoder`] is the seam between the queue and a runtime; [`onnx`] is the one implementation. [`TextTokenizer`] stands
-//! before the queue, so that whoever cuts batches knows the length of every text.
+//! [`Encoder`] is the seam between the queue and a runtime; [`OnnxEncoder`] is the one implementation.
 
-pub mod files;
 pub mod onnx;
 pub mod pooling;
-pub mod runtime;
-pub mod tokenizer;
 
 use std::sync::Arc;
 
-pub use files::EncoderFiles;
-pub use onnx::OnnxEncoder;
-pub use tokenizer::{TextTokenizer, TokenizedText, Window};
+use crate::model::Model;
 
-/// A runtime with a loaded model.
-pub trait Encoder: Send + Sync + 'static {
+pub use onnx::OnnxEncoder;
+
+/// A model whose answers are vectors.
+pub trait Encoder: Model<Output = Embedding> {
     /// Length of its vectors.
     fn dimensions(&self) -> usize;
-
-    /// Embeds a batch of texts of any lengths: one vector for each, in their order.
-    ///
-    /// Blocks for the whole forward. The answer for a text does not depend on its neighbours in the batch, up to the
-    /// rounding of f32 sums.
-    ///
-    /// # Errors
-    /// [`EmbedError`] for the batch as a whole.
-    fn embed(&self, batch: &[&TokenizedText]) -> Result<Vec<Embedding>, EmbedError>;
 }
 
-/// A vector of L2 norm 1.
+/// A vector of L2 norm 1, and the length that the model gave it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Embedding(Arc<[f32]>);
+pub struct Embedding {
+    values: Arc<[f32]>,
+    length: f32,
+}
 
 impl Embedding {
     /// Scales `values` to L2 norm 1; a zero vector stays zero.
     #[must_use]
-    pub fn normalized(mut values: Vec<f32>) -> Self {
+    pub fn normalized(values: Vec<f32>) -> Self {
+        Self {
+            length: 1.0,
+            ..Self::with_length(values)
+        }
+    }
+
+    /// The same, for a model whose vectors are not of length 1: [`Self::unscaled`] gives them back.
+    #[must_use]
+    pub fn with_length(mut values: Vec<f32>) -> Self {
         let norm = dot(&values, &values).sqrt();
         if norm > 0.0 {
             for value in &mut values {
                 *value /= norm;
             }
         }
-        Self(values.into())
+        Self {
+            values: values.into(),
+            length: norm,
+        }
     }
 
     /// Its components.
     #[must_use]
     pub fn values(&self) -> &[f32] {
-        &self.0
+        &self.values
+    }
+
+    /// The components as the model gave them.
+    #[must_use]
+    pub fn unscaled(&self) -> Vec<f32> {
+        self.values
+            .iter()
+            .map(|value| value * self.length)
+            .collect()
     }
 
     /// Cosine similarity, -1 to 1.
     #[must_use]
     pub fn similarity(&self, other: &Self) -> f32 {
-        dot(&self.0, &other.0)
+        dot(&self.values, &other.values)
     }
 }
 
@@ -76,26 +87,6 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     }
     let rest: f32 = a_rest.iter().zip(b_rest).map(|(x, y)| x * y).sum();
     sums.iter().sum::<f32>() + rest
-}
-
-/// Why a batch was not embedded.
-#[derive(Debug, thiserror::Error)]
-pub enum EmbedError {
-    /// The model's output does not have the agreed shape.
-    #[error("output has shape {found:?}, expected [{batch}, {sequence}, {dimensions}]")]
-    Shape {
-        /// What the model gave.
-        found: Vec<i64>,
-        /// Texts in the batch.
-        batch: usize,
-        /// Longest text of the batch, in tokens.
-        sequence: usize,
-        /// Length of a vector.
-        dimensions: usize,
-    },
-    /// The runtime failed.
-    #[error("{0}")]
-    Runtime(String),
 }
 
 #[cfg(test)]

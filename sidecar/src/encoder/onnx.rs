@@ -1,170 +1,100 @@
-//! [`Encoder`] on ONNX Runtime.
-//!
-//! The graph: `input_ids`, `attention_mask` (and `token_type_ids`, where it has one: zeros), all `[batch, sequence]` i64, mask
-//! 1 = token; output `last_hidden_state` `[batch, sequence, dimensions]` f32. Pooling and normalisation are done here.
-
-use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+//! [`Encoder`] on ONNX Runtime: token vectors from the graph, pooling and normalisation here.
 
 use ort::environment::Environment;
-use ort::session::{Session, SessionInputValue};
-use ort::value::{Outlet, Tensor};
 
 use super::pooling::Pooling;
-use super::{EmbedError, Embedding, Encoder, TokenizedText};
+use super::{Embedding, Encoder};
+use crate::model::{ForwardError, Model, TokenizedText};
+use crate::onnx::{Device, LoadError, ModelFiles, TokenModel};
 
-const OUTPUT: &str = "last_hidden_state";
-const INPUTS: [&str; 3] = ["input_ids", "attention_mask", "token_type_ids"];
+/// Names that exporters give to the token vectors, `[batch, sequence, dimensions]`.
+const TOKEN_VECTORS: [&str; 2] = ["last_hidden_state", "token_embeddings"];
 
-/// A loaded model.
+/// A loaded encoder.
 #[derive(Debug)]
 pub struct OnnxEncoder {
-    session: Mutex<Session>,
-    has_token_types: bool,
+    model: TokenModel,
     pooling: Pooling,
+    normalize: bool,
+    hidden: usize,
     dimensions: usize,
 }
 
-/// Why a model cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum LoadError {
-    /// ONNX Runtime refused the file.
-    #[error("{0}")]
-    Runtime(String),
-    /// The graph has other inputs or outputs.
-    #[error(
-        "the graph must take input_ids and attention_mask (and may take token_type_ids) and give last_hidden_state; it takes {inputs:?} and gives {outputs:?}"
-    )]
-    Contract {
-        /// Names of its inputs.
-        inputs: Vec<String>,
-        /// Names of its outputs.
-        outputs: Vec<String>,
-    },
-}
-
 impl OnnxEncoder {
-    /// Loads `model`, whose vectors have `dimensions` components.
+    /// Loads the graph of `files`.
     ///
-    /// `intra_threads`: threads of one forward, 0 = as many as the process may use cores.
+    /// `dimensions`: components that are kept of a vector, 0 = all. `intra_threads`: threads of one forward, 0 = as many as the
+    /// process may use cores.
     ///
     /// # Errors
     /// [`LoadError`].
     pub fn load(
         environment: &Environment,
-        model: &Path,
+        files: &ModelFiles,
         dimensions: usize,
-        pooling: Pooling,
+        device: Device,
         intra_threads: usize,
     ) -> Result<Self, LoadError> {
-        let session = open(environment, model, intra_threads)
-            .map_err(|e| LoadError::Runtime(e.to_string()))?;
-        let names = |outlets: &[Outlet]| -> Vec<String> {
-            outlets.iter().map(|o| o.name().to_owned()).collect()
-        };
-        let (inputs, outputs) = (names(session.inputs()), names(session.outputs()));
-        let has = |name: &str| inputs.iter().any(|input| input == name);
-        let known = inputs.iter().all(|input| INPUTS.contains(&input.as_str()));
-        let complete = has("input_ids") && has("attention_mask");
-        if !known || !complete || !outputs.iter().any(|output| output == OUTPUT) {
-            return Err(LoadError::Contract { inputs, outputs });
-        }
-        let has_token_types = has("token_type_ids");
+        let model = TokenModel::open(
+            environment,
+            &files.graph,
+            &TOKEN_VECTORS,
+            files.pad_token,
+            device,
+            intra_threads,
+        )?;
+        let hidden = files.hidden_size;
         Ok(Self {
-            session: Mutex::new(session),
-            has_token_types,
-            pooling,
-            dimensions,
+            model,
+            pooling: files.pooling,
+            normalize: files.normalize,
+            hidden,
+            dimensions: if dimensions == 0 {
+                hidden
+            } else {
+                dimensions.min(hidden)
+            },
         })
+    }
+
+    /// Where it runs.
+    #[must_use]
+    pub fn placement(&self) -> crate::onnx::device::Placement {
+        self.model.placement()
     }
 }
 
-/// Threads do not spin between two forwards: those cores belong to the proxy beside.
-///
-/// The number of threads is always given: left to itself, ONNX Runtime counts the cores of the machine rather than those that
-/// the process may use, and pins a thread to each.
-fn open(environment: &Environment, model: &Path, intra_threads: usize) -> ort::Result<Session> {
-    let threads = match intra_threads {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        threads => threads,
-    };
-    Session::builder(environment)?
-        .with_intra_threads(threads)?
-        .with_intra_op_spinning(false)?
-        .commit_from_file(model)
+impl Model for OnnxEncoder {
+    type Output = Embedding;
+
+    fn forward(&self, rows: &[&TokenizedText]) -> Result<Vec<Embedding>, ForwardError> {
+        if rows.iter().all(|row| row.input_ids.is_empty()) {
+            let zero = || Embedding::normalized(vec![0.0; self.dimensions]);
+            return Ok(rows.iter().map(|_| zero()).collect());
+        }
+        let hidden = self.hidden;
+        let shape = |batch, sequence| vec![batch, sequence, hidden];
+        self.model.run(rows, shape, |values| {
+            let size = values.len() / rows.len();
+            rows.iter()
+                .zip(values.chunks_exact(size.max(1)))
+                .map(|(row, values)| {
+                    let tokens = &values[..row.input_ids.len() * hidden];
+                    let mut pooled = self.pooling.pool(tokens, hidden);
+                    pooled.truncate(self.dimensions);
+                    if self.normalize {
+                        Embedding::normalized(pooled)
+                    } else {
+                        Embedding::with_length(pooled)
+                    }
+                })
+                .collect()
+        })
+    }
 }
 
 impl Encoder for OnnxEncoder {
     fn dimensions(&self) -> usize {
         self.dimensions
     }
-
-    fn embed(&self, batch: &[&TokenizedText]) -> Result<Vec<Embedding>, EmbedError> {
-        let sequence = batch.iter().map(|t| t.input_ids.len()).max().unwrap_or(0);
-        if sequence == 0 {
-            return Ok(batch
-                .iter()
-                .map(|_| Embedding::normalized(vec![0.0; self.dimensions]))
-                .collect());
-        }
-        let inputs = self.inputs(batch, sequence).map_err(runtime)?;
-        let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
-        let outputs = session.run(inputs).map_err(runtime)?;
-        let hidden = outputs
-            .get(OUTPUT)
-            .ok_or_else(|| EmbedError::Runtime(format!("no output {OUTPUT}")))?;
-        let (shape, values) = hidden.try_extract_tensor::<f32>().map_err(runtime)?;
-        let expected = [batch.len(), sequence, self.dimensions];
-        if !shape.iter().copied().eq(expected.map(|n| n as i64)) {
-            return Err(EmbedError::Shape {
-                found: shape.to_vec(),
-                batch: batch.len(),
-                sequence,
-                dimensions: self.dimensions,
-            });
-        }
-        let rows = values.chunks_exact(sequence * self.dimensions);
-        Ok(batch
-            .iter()
-            .zip(rows)
-            .map(|(text, row)| {
-                let tokens = &row[..text.input_ids.len() * self.dimensions];
-                Embedding::normalized(self.pooling.pool(tokens, self.dimensions))
-            })
-            .collect())
-    }
-}
-
-impl OnnxEncoder {
-    fn inputs(
-        &self,
-        batch: &[&TokenizedText],
-        sequence: usize,
-    ) -> ort::Result<Vec<(&'static str, SessionInputValue<'static>)>> {
-        let size = batch.len() * sequence;
-        let mut input_ids = vec![0_i64; size];
-        let mut attention_mask = vec![0_i64; size];
-        for (row, text) in batch.iter().enumerate() {
-            let start = row * sequence;
-            for (at, id) in text.input_ids.iter().enumerate() {
-                input_ids[start + at] = i64::from(*id);
-                attention_mask[start + at] = 1;
-            }
-        }
-        let tensor = |values: Vec<i64>| {
-            Tensor::from_array(([batch.len(), sequence], values)).map(SessionInputValue::from)
-        };
-        let mut inputs = vec![
-            ("input_ids", tensor(input_ids)?),
-            ("attention_mask", tensor(attention_mask)?),
-        ];
-        if self.has_token_types {
-            inputs.push(("token_type_ids", tensor(vec![0; size])?));
-        }
-        Ok(inputs)
-    }
-}
-
-fn runtime(error: ort::Error) -> EmbedError {
-    EmbedError::Runtime(error.to_string())
 }

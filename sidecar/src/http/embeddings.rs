@@ -1,7 +1,4 @@
 //! `POST /v1/embeddings`, as OpenAI's API reference describes it ("Create embeddings").
-//!
-//! Taken: `input` (a string, or 1 to 2048 of them), `model`, `encoding_format` (`float`, `base64`), `dimensions` when it is
-//! what the model has, `user` (ignored). Not taken: token ids as input, other dimensions.
 
 use std::sync::Arc;
 
@@ -15,114 +12,155 @@ use turnpike_core::reply::Fault;
 
 use super::body::JsonBody;
 use super::error::Refusal;
+use crate::batching::Priority;
 use crate::encoder::Embedding;
-use crate::service::{EMBEDDINGS_TIMEOUT, MAX_BATCH_TEXTS, Service};
+use crate::service::{BULK_TIMEOUT, Service};
 
 /// Inputs of one request, OpenAI's own limit.
 const MAX_INPUTS: usize = 2048;
 
-/// Request body. Unknown keys are allowed, as OpenAI's clients add some.
+/// Texts to embed. Further keys are ignored, as OpenAI's clients add some.
 #[derive(Debug, Deserialize)]
 pub(super) struct EmbeddingsRequest {
+    /// The texts.
     input: Input,
+    /// Name of the encoder.
     model: String,
+    /// How vectors are written.
     #[serde(default)]
     encoding_format: EncodingFormat,
+    /// Components that are kept, for models trained for it (Matryoshka); all when missing.
     #[serde(default)]
     dimensions: Option<usize>,
+    /// Which of the configured prefixes stands before the texts.
+    #[serde(default)]
+    input_type: InputType,
 }
 
+/// A text, or 1 to 2048 of them. Token ids are not taken.
 #[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "expected a string or an array of strings")]
+#[serde(
+    untagged,
+    expecting = "expected a string or an array of strings (token ids are not taken: they mean something to one tokenizer \
+                 alone; LangChain sends them unless `check_embedding_ctx_length=False`)"
+)]
 pub(super) enum Input {
+    /// One.
     One(String),
+    /// Several.
     Many(Vec<String>),
 }
 
+/// How vectors are written.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum EncodingFormat {
+    /// An array of numbers.
     #[default]
     Float,
+    /// Little-endian f32 in base64.
     Base64,
 }
 
-/// Response body.
+/// What the texts are to a search.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum InputType {
+    /// What is looked for: `sidecar.encoder.prefix`.
+    #[default]
+    Query,
+    /// What is found: `sidecar.encoder.passage_prefix`.
+    Passage,
+}
+
+/// The vectors.
 #[derive(Debug, Serialize)]
 pub(super) struct EmbeddingsResponse {
+    /// `list`.
     object: &'static str,
+    /// One for each text, in their order.
     data: Vec<EmbeddingObject>,
+    /// Name of the encoder.
     model: String,
+    /// Tokens read.
     usage: Usage,
 }
 
+/// One vector.
 #[derive(Debug, Serialize)]
 struct EmbeddingObject {
+    /// `embedding`.
     object: &'static str,
+    /// Place of the text in `input`.
     index: usize,
+    /// The vector.
     embedding: Encoded,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 enum Encoded {
+    /// Numbers.
     Float(Vec<f32>),
-    /// Little-endian f32.
+    /// Little-endian f32 in base64.
     Base64(String),
 }
 
+/// Tokens read, special ones included.
 #[derive(Debug, Serialize)]
-struct Usage {
+pub(super) struct Usage {
+    /// Those of the texts.
     prompt_tokens: usize,
+    /// The same.
     total_tokens: usize,
 }
 
-/// Embeds in jobs of [`MAX_BATCH_TEXTS`], one after the other, so that analyses run in between.
+impl Usage {
+    pub(super) fn of(tokens: usize) -> Self {
+        Self {
+            prompt_tokens: tokens,
+            total_tokens: tokens,
+        }
+    }
+}
+
 pub(super) async fn embeddings(
     State(service): State<Arc<Service>>,
     JsonBody(request): JsonBody<EmbeddingsRequest>,
 ) -> Result<Json<EmbeddingsResponse>, Refusal> {
-    let deadline = Instant::now() + EMBEDDINGS_TIMEOUT;
+    let deadline = Instant::now() + BULK_TIMEOUT;
     let engine = service.engine()?;
-    if request.model != service.model_name() {
+    if request.model != engine.name() {
         return Err(Refusal(Fault::UnknownModel(request.model)));
     }
-    check_dimensions(request.dimensions, engine.dimensions())?;
-    let texts = checked(request.input)?;
-
-    let mut data = Vec::with_capacity(texts.len());
-    let mut prompt_tokens = 0;
-    let failed = |e| Refusal(service.inference_fault(&e));
-    for chunk in texts.chunks(MAX_BATCH_TEXTS) {
-        let tokenized = engine.tokenize(chunk.to_vec()).await.map_err(failed)?;
-        prompt_tokens += tokenized.iter().map(|t| t.input_ids.len()).sum::<usize>();
-        let embedded = engine.embed(tokenized, deadline).await.map_err(failed)?;
-        for embedding in &embedded.embeddings {
-            data.push(EmbeddingObject {
-                object: "embedding",
-                index: data.len(),
-                embedding: encoded(embedding, request.encoding_format),
-            });
-        }
+    let most = engine.dimensions();
+    let dimensions = request.dimensions.unwrap_or(most);
+    if !(1..=most).contains(&dimensions) {
+        return Err(Refusal(Fault::BadRequest(format!(
+            "dimensions: must be between 1 and {most}, got {dimensions}"
+        ))));
     }
+    let texts = checked(request.input)?;
+    let failed = |e| Refusal(service.inference_fault(&e));
+    let passages = request.input_type == InputType::Passage;
+    let rows = engine.tokenize(texts, passages).await.map_err(failed)?;
+    let tokens = rows.iter().map(|row| row.input_ids.len()).sum();
+    let embedded = engine
+        .run(rows, Priority::Bulk, deadline)
+        .await
+        .map_err(failed)?;
+    let data = embedded.outputs.iter().enumerate();
+    let data = data.map(|(index, embedding)| EmbeddingObject {
+        object: "embedding",
+        index,
+        embedding: encoded(shortened(embedding, dimensions), request.encoding_format),
+    });
     Ok(Json(EmbeddingsResponse {
         object: "list",
-        data,
+        data: data.collect(),
         model: request.model,
-        usage: Usage {
-            prompt_tokens,
-            total_tokens: prompt_tokens,
-        },
+        usage: Usage::of(tokens),
     }))
-}
-
-fn check_dimensions(asked: Option<usize>, dimensions: usize) -> Result<(), Fault> {
-    match asked {
-        Some(asked) if asked != dimensions => Err(Fault::BadRequest(format!(
-            "dimensions: this model has {dimensions}, got {asked}"
-        ))),
-        _ => Ok(()),
-    }
 }
 
 /// The texts, if there are as many as allowed and none is empty.
@@ -145,12 +183,24 @@ pub(super) fn checked(input: Input) -> Result<Vec<String>, Fault> {
     }
 }
 
-fn encoded(embedding: &Embedding, format: EncodingFormat) -> Encoded {
+/// The first components, scaled to length 1 again where some were cut.
+fn shortened(embedding: &Embedding, dimensions: usize) -> Vec<f32> {
+    match embedding.values().get(..dimensions) {
+        Some(first) if dimensions < embedding.values().len() => {
+            Embedding::normalized(first.to_vec()).unscaled()
+        }
+        _ => embedding.unscaled(),
+    }
+}
+
+fn encoded(values: Vec<f32>, format: EncodingFormat) -> Encoded {
     match format {
-        EncodingFormat::Float => Encoded::Float(embedding.values().to_vec()),
+        EncodingFormat::Float => Encoded::Float(values),
         EncodingFormat::Base64 => {
-            let values = embedding.values().iter();
-            let bytes: Vec<u8> = values.flat_map(|value| value.to_le_bytes()).collect();
+            let bytes: Vec<u8> = values
+                .iter()
+                .flat_map(|value| value.to_le_bytes())
+                .collect();
             Encoded::Base64(STANDARD.encode(bytes))
         }
     }

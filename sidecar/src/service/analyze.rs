@@ -11,9 +11,9 @@ use turnpike_core::sidecar::{
 
 use super::engine::Analyzed;
 use super::{Ready, Service};
+use crate::batching::Priority;
 use crate::cache::{Found, Partition};
 use crate::encoder::Embedding;
-use crate::encoder::tokenizer::WINDOW;
 use crate::metrics::{Lookup, Stage};
 
 /// A checked [`CacheLookup`].
@@ -46,9 +46,9 @@ impl Service {
     /// [`Fault::BadRequest`] for a partition or threshold out of range, [`Fault::Overloaded`] when there is no model, place or
     /// time, [`Fault::Internal`] when the model fails.
     pub async fn analyze(&self, request: AnalyzeRequest) -> Result<AnalyzeResponse, Fault> {
-        let deadline = Instant::now() + self.timeout;
         let query = request.cache.as_ref().map(Query::new).transpose()?;
-        let ready = self.ready()?;
+        let ready = &*self.ready()?;
+        let deadline = Instant::now() + ready.timeout;
         let mut response = AnalyzeResponse::default();
         if request.text.trim().is_empty() {
             response.cache = query.map(|_| CacheAnswer::Miss);
@@ -61,7 +61,7 @@ impl Service {
                 return Ok(response);
             }
         }
-        let searches = query.is_some() && self.cache.is_some();
+        let searches = query.is_some() && ready.cache_limits.is_some();
         let wants_category =
             request.heads.contains(&Head::Category) && !ready.engine.categories().is_empty();
         if searches || wants_category {
@@ -70,13 +70,8 @@ impl Service {
             let analyzed = self
                 .embedding(ready, &request.text, query, deadline, timing)
                 .await?;
-            let is_window = analyzed.tokens <= WINDOW && !analyzed.truncated;
             if wants_category {
-                let text = &request.text;
-                let category =
-                    ready
-                        .engine
-                        .category(text, &analyzed.embedding, is_window, deadline);
+                let category = ready.engine.category(&request.text, &analyzed, deadline);
                 response.category = category.await.map_err(|e| self.inference_fault(&e))?;
             }
             if let Some(query) = query.filter(|_| !analyzed.truncated) {
@@ -122,7 +117,7 @@ impl Service {
     ) -> Result<Analyzed, Fault> {
         let analyzed = ready
             .engine
-            .analyze(text, deadline)
+            .analyze(text, Priority::Route, deadline)
             .await
             .map_err(|e| self.inference_fault(&e))?;
         timing.tokenization_us = micros(analyzed.tokenization_duration);

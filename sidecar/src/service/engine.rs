@@ -1,77 +1,32 @@
-//! [`Engine`]: tokenizer, queue, model, trained heads and category prototypes, loaded and warmed up.
+//! [`Engine`]: the encoder with everything that reads its vectors, and the models beside it.
 
-use std::path::Path;
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant as StdInstant};
 
 use tokio::time::Instant;
-use turnpike_core::decision::CategoryConfig;
+use turnpike_core::Config;
 use turnpike_core::routing::Topics;
 use turnpike_core::sidecar::Scored;
 
+use super::load::{Kept, LoadedEncoder, LoadedHead, StartError};
+use crate::batching::{Answers, InferenceError, Limits, Priority};
+use crate::blocking;
 use crate::categories::Categories;
-use crate::encoder::files::FilesError;
-use crate::encoder::onnx::LoadError;
-use crate::encoder::runtime::{self, RuntimeError};
-use crate::encoder::{
-    Embedding, Encoder, EncoderFiles, OnnxEncoder, TextTokenizer, TokenizedText, Window,
-};
-use crate::heads::{self, Heads, HeadsError, Read, Verdict};
-use crate::inference::{Embedded, Inference, InferenceError};
+use crate::classifier::{Answer, Classifier};
+use crate::encoder::Embedding;
+use crate::heads::shipped::{OVERLAP, WINDOW};
+use crate::heads::{self, Heads, HeadsError, Read};
 use crate::metrics::{Metrics, Stage};
-use crate::settings::{EncoderSource, Settings};
-
-/// Texts of one forward at start, and of one job of `/v1/embeddings`: analyses of other requests run in between.
-pub const MAX_BATCH_TEXTS: usize = 8;
+use crate::model::TokenizedText;
+use crate::tokenizer::Window;
+use crate::windows::WindowPool;
 
 /// Windows of a long text that its topic is told from, spread over the whole: the proxy waits for it.
 const MAX_TOPIC_WINDOWS: usize = 4;
 
 /// Bytes of a text that its topic is told from.
 const MAX_TOPIC_BYTES: usize = 16 << 10;
-
-/// Why the sidecar cannot start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The model's files.
-    #[error("encoder files")]
-    Files(#[from] FilesError),
-    /// ONNX Runtime.
-    #[error("ONNX Runtime")]
-    Runtime(#[from] RuntimeError),
-    /// The graph.
-    #[error("{model}")]
-    Model {
-        /// The file.
-        model: String,
-        /// What is wrong.
-        source: LoadError,
-    },
-    /// `tokenizer.json`.
-    #[error("{file}: {message}")]
-    Tokenizer {
-        /// The file.
-        file: String,
-        /// What is wrong.
-        message: String,
-    },
-    /// The encoder cannot read as many tokens as configured.
-    #[error(
-        "sidecar.encoder.max_tokens: must be at most {limit}, the model's max_position_embeddings, got {given}"
-    )]
-    TooManyTokens {
-        /// What the model reads.
-        limit: usize,
-        /// What the configuration says.
-        given: usize,
-    },
-    /// The first forward.
-    #[error("warm-up: {0}")]
-    WarmUp(String),
-    /// The system gave no thread.
-    #[error("inference thread")]
-    Thread(#[from] std::io::Error),
-}
 
 /// A text and its vector.
 #[derive(Debug, Clone, PartialEq)]
@@ -90,93 +45,136 @@ pub struct Analyzed {
     pub inference_duration: Duration,
 }
 
+impl Analyzed {
+    /// Whether the vector is that of a window of the heads.
+    #[must_use]
+    pub fn is_window(&self) -> bool {
+        self.tokens <= WINDOW && !self.truncated
+    }
+}
+
+/// Loaded models.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub(super) encoder: Kept<LoadedEncoder>,
+    pub(super) classifiers: Vec<Kept<Classifier>>,
+    pub(super) heads: Vec<Arc<LoadedHead>>,
+}
+
+impl Loaded {
+    pub(super) fn classifier(&self, name: &str) -> Option<&Kept<Classifier>> {
+        let mut all = self.classifiers.iter();
+        all.find(|classifier| classifier.value.name() == name)
+    }
+}
+
 /// Everything that reads texts.
 #[derive(Debug)]
 pub struct Engine {
-    tokenizer: Arc<TextTokenizer>,
-    inference: Inference,
+    pub(super) loaded: Loaded,
     /// `None` when the encoder is not the one that they were trained on.
-    heads: Option<Heads>,
+    shipped: Option<Heads>,
     /// How the labels of the head `category` make up the configured categories, if they do.
     topics: Option<Topics>,
     categories: Categories,
-    dimensions: usize,
+    limits: Limits,
     metrics: Arc<Metrics>,
 }
 
-impl Engine {
-    /// Loads what `settings` name and runs the model once. Blocks for as long as that takes.
-    ///
-    /// # Errors
-    /// [`StartError`], naming the file, variable or key at fault.
-    pub fn load(settings: &Settings, metrics: Arc<Metrics>) -> Result<Self, StartError> {
-        let sidecar = &settings.config.sidecar;
-        let files = match &settings.encoder {
-            Some(EncoderSource::Folder(folder)) => EncoderFiles::from_folder(folder)?,
-            Some(EncoderSource::Repository(name)) => EncoderFiles::from_repository(name)?,
-            None => return Err(FilesError::NotConfigured.into()),
-        };
-        let max_tokens = usize::try_from(sidecar.encoder.max_tokens).unwrap_or(usize::MAX);
-        if max_tokens > files.max_positions {
-            return Err(StartError::TooManyTokens {
-                limit: files.max_positions,
-                given: max_tokens,
-            });
-        }
-        let tokenizer = load_tokenizer(&files.tokenizer, max_tokens)?;
-        let environment = runtime::environment(settings.onnxruntime.as_deref())?;
-        let encoder = OnnxEncoder::load(
-            &environment,
-            &files.model,
-            files.dimensions,
-            files.pooling,
-            sidecar.intra_threads.into(),
-        )
-        .map_err(|source| StartError::Model {
-            model: files.model.display().to_string(),
-            source,
-        })?;
-        Self::new(
-            tokenizer,
-            Arc::new(encoder),
-            &settings.config.categories,
-            metrics,
-        )
+/// Which heads and classifiers are asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wanted {
+    shipped: Vec<String>,
+    own: Vec<usize>,
+    classifiers: Vec<usize>,
+}
+
+impl Wanted {
+    /// Whether nobody is asked.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        !self.reads_vectors() && self.classifiers.is_empty()
     }
 
-    /// An engine from its parts: embeds the categories, which warms the model up.
+    fn reads_vectors(&self) -> bool {
+        !self.shipped.is_empty() || !self.own.is_empty()
+    }
+}
+
+/// Answers to one text, by the name of the head or classifier.
+pub type AnswersByName = BTreeMap<String, Answer>;
+
+impl Engine {
+    /// An engine from an encoder alone.
     ///
     /// # Errors
-    /// [`StartError::WarmUp`] when that fails, [`StartError::Thread`] when the system gives no thread.
-    pub fn new(
-        tokenizer: TextTokenizer,
-        encoder: Arc<dyn Encoder>,
-        categories: &[CategoryConfig],
-        metrics: Arc<Metrics>,
+    /// [`StartError::WarmUp`] when the categories cannot be embedded.
+    pub fn with_encoder(
+        encoder: LoadedEncoder,
+        config: &Config,
+        metrics: &Arc<Metrics>,
     ) -> Result<Self, StartError> {
-        let embed = |texts: &[String]| embed_all(&tokenizer, &*encoder, texts);
-        embed(&["warm-up".to_owned()])?;
-        let heads = load_heads(encoder.dimensions(), embed)?;
-        let count = heads.as_ref().map_or(0, |heads| heads.names().count());
+        let loaded = Loaded {
+            encoder: Kept::of(encoder),
+            classifiers: Vec::new(),
+            heads: Vec::new(),
+        };
+        Self::new(loaded, config, metrics)
+    }
+
+    /// Embeds the categories and checks the names.
+    pub(super) fn new(
+        loaded: Loaded,
+        config: &Config,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Self, StartError> {
+        let limits = Limits::from(&config.sidecar.batching);
+        let encoder = &loaded.encoder.value;
+        let embed = |texts: &[String]| encoder.embed_all(texts, limits.chunk());
+        let shipped = load_heads(encoder.encoder.dimensions(), embed)?;
+        let count = shipped.as_ref().map_or(0, |heads| heads.names().count());
         metrics
             .trained_heads
             .set(i64::try_from(count).unwrap_or(i64::MAX));
-        let labels = heads.as_ref().and_then(|heads| heads.labels("category"));
-        Ok(Self {
-            topics: Topics::compile(categories, labels.unwrap_or_default()),
-            heads,
-            categories: Categories::new(categories, embed)?,
-            dimensions: encoder.dimensions(),
-            inference: Inference::start(encoder, Arc::clone(&metrics))?,
-            tokenizer: Arc::new(tokenizer),
-            metrics,
-        })
+        let labels = shipped.as_ref().and_then(|heads| heads.labels("category"));
+        let engine = Self {
+            topics: Topics::compile(&config.categories, labels.unwrap_or_default()),
+            categories: Categories::new(&config.categories, embed)?,
+            shipped,
+            loaded,
+            limits,
+            metrics: Arc::clone(metrics),
+        };
+        let mut names = engine.names();
+        names.sort();
+        if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+            return Err(StartError::Config {
+                key: "sidecar.heads".into(),
+                message: format!(
+                    "the name `{}` is taken by another head or classifier",
+                    pair[0]
+                ),
+            });
+        }
+        Ok(engine)
+    }
+
+    /// Name under which `/v1/embeddings` serves the encoder.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.loaded.encoder.value.name
     }
 
     /// Length of a vector.
     #[must_use]
     pub fn dimensions(&self) -> usize {
-        self.dimensions
+        self.loaded.encoder.value.encoder.dimensions()
+    }
+
+    /// Whether both embed alike: vectors of one mean something to the other.
+    #[must_use]
+    pub fn embeds_as(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.loaded.encoder.value, &other.loaded.encoder.value)
     }
 
     /// The configured categories.
@@ -185,133 +183,303 @@ impl Engine {
         &self.categories
     }
 
-    /// The trained heads, if the encoder is the one that they were trained on.
+    /// All heads and classifiers with their labels.
     #[must_use]
-    pub fn heads(&self) -> Option<&Heads> {
-        self.heads.as_ref()
+    pub fn heads(&self) -> Vec<(String, Vec<String>)> {
+        let shipped = self.shipped.iter().flat_map(|heads| {
+            heads.names().map(|name| {
+                let labels = heads.labels(name).unwrap_or_default();
+                (name.to_owned(), labels.to_vec())
+            })
+        });
+        let own = self.loaded.heads.iter();
+        let own = own.map(|own| (own.head.about.name.clone(), own.head.about.labels.clone()));
+        let classifiers = self.loaded.classifiers.iter();
+        let classifiers =
+            classifiers.map(|model| (model.value.name().to_owned(), model.value.labels()));
+        shipped.chain(own).chain(classifiers).collect()
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.heads().into_iter().map(|(name, _)| name).collect()
+    }
+
+    /// The heads and classifiers of these names, of all of them when `None`.
+    ///
+    /// # Errors
+    /// The place of a name that there is none of, and the names that there are.
+    pub fn wanted(&self, asked: Option<&[String]>) -> Result<Wanted, (usize, Vec<String>)> {
+        let known = self.names();
+        let mut wanted = Wanted::default();
+        for (at, name) in asked.unwrap_or(&known).iter().enumerate() {
+            let own = self.loaded.heads.iter();
+            let own = own
+                .enumerate()
+                .find(|(_, own)| own.head.about.name == *name);
+            let models = self.loaded.classifiers.iter();
+            let model = models
+                .enumerate()
+                .find(|(_, model)| model.value.name() == name);
+            if let Some((at, _)) = own {
+                wanted.own.push(at);
+            } else if let Some((at, _)) = model {
+                wanted.classifiers.push(at);
+            } else if known.contains(name) {
+                wanted.shipped.push(name.clone());
+            } else {
+                return Err((at, known));
+            }
+        }
+        Ok(wanted)
     }
 
     /// The configured category of a text: by the trained head where its labels make up the categories, else by resemblance.
     ///
-    /// `embedding`: the vector of the text. Unless the whole of it `is_window` of the head's, windows are embedded.
-    ///
     /// # Errors
     /// [`InferenceError`].
     pub async fn category(
-        &self,
+        self: &Arc<Self>,
         text: &str,
-        embedding: &Embedding,
-        is_window: bool,
+        analyzed: &Analyzed,
         deadline: Instant,
     ) -> Result<Option<Scored>, InferenceError> {
-        let (Some(heads), Some(topics)) = (&self.heads, &self.topics) else {
-            return Ok(self.categories.best(embedding));
+        let (Some(heads), Some(topics)) = (&self.shipped, &self.topics) else {
+            return Ok(self.categories.best(&analyzed.embedding));
         };
-        let verdicts = if is_window {
-            heads.judge(&[(text, embedding)])
+        let verdicts = if analyzed.is_window() {
+            heads.judge(&[(text, &analyzed.embedding)])
         } else {
             let mut windows = Vec::new();
             for excerpt in excerpts(text) {
                 windows.extend(spread(self.windows(excerpt).await?, MAX_TOPIC_WINDOWS));
             }
             let windows = spread(windows, MAX_TOPIC_WINDOWS);
-            self.judge(heads, windows, deadline).await?
+            let rows = windows.iter().map(|(_, row)| row.clone()).collect();
+            let embedded = self.run(rows, Priority::Route, deadline).await?;
+            let parts = windows.iter().map(|(part, _)| part.as_str());
+            let read: Vec<_> = parts.zip(&embedded.outputs).collect();
+            heads.judge(&read)
         };
         let category = verdicts.into_iter().find(|v| v.name == "category");
         let probabilities = category.map(|v| v.probabilities).unwrap_or_default();
-        Ok(topics
-            .best(&probabilities)
-            .map(|(label, confidence)| Scored {
-                label: label.to_owned(),
-                confidence,
-            }))
+        let best = topics.best(&probabilities);
+        Ok(best.map(|(label, confidence)| Scored {
+            label: label.to_owned(),
+            confidence,
+        }))
     }
 
-    /// What the trained heads say of a text, all of it read. The count is that of its tokens.
+    /// The windows of a text that heads read.
+    async fn windows(&self, text: &str) -> Result<Vec<(String, TokenizedText)>, InferenceError> {
+        let tokenizer = Arc::clone(&self.loaded.encoder.value.tokenizer);
+        let text = text.to_owned();
+        blocking::run(text.len(), move || {
+            let windows = tokenizer.windows(&text, WINDOW, OVERLAP)?;
+            let part = |window: Window| {
+                let part = text.get(window.range).unwrap_or_default();
+                (part.to_owned(), window.tokens)
+            };
+            Ok(windows.into_iter().map(part).collect())
+        })
+        .await
+        .map_err(InferenceError::Failed)
+    }
+
+    /// What heads and classifiers say of texts, all of each read: the encoder runs once, for all heads. A text of nothing but
+    /// spaces has no labels. The count is that of the tokens read.
     ///
     /// # Errors
     /// [`InferenceError`].
-    pub async fn classify<'e>(
-        &'e self,
-        heads: &'e Heads,
-        text: &str,
+    pub async fn classify(
+        self: &Arc<Self>,
+        texts: &Arc<[String]>,
+        wanted: &Wanted,
+        priority: Priority,
         deadline: Instant,
-    ) -> Result<(Vec<Verdict<'e>>, usize), InferenceError> {
-        let windows = self.windows(text).await?;
-        let tokens = windows.iter().map(|w| w.tokens.input_ids.len()).sum();
-        Ok((self.judge(heads, windows, deadline).await?, tokens))
-    }
-
-    async fn windows(&self, text: &str) -> Result<Vec<Window>, InferenceError> {
-        let (tokenizer, text) = (Arc::clone(&self.tokenizer), text.to_owned());
-        tokio::task::spawn_blocking(move || tokenizer.windows(&text))
-            .await
-            .unwrap_or_else(|panic| Err(panic.to_string()))
-            .map_err(InferenceError::Failed)
-    }
-
-    /// Embeds windows in jobs of [`MAX_BATCH_TEXTS`] and asks the heads.
-    async fn judge<'e>(
-        &self,
-        heads: &'e Heads,
-        windows: Vec<Window>,
-        deadline: Instant,
-    ) -> Result<Vec<Verdict<'e>>, InferenceError> {
-        let mut read = Read::default();
-        for job in windows.chunks(MAX_BATCH_TEXTS) {
-            let tokens = job.iter().map(|window| window.tokens.clone()).collect();
-            let embeddings = self.embed(tokens, deadline).await?.embeddings;
-            for (window, embedding) in job.iter().zip(&embeddings) {
-                heads.window(&mut read, &window.text, embedding);
+    ) -> Result<(Vec<AnswersByName>, usize), InferenceError> {
+        let by_heads = self.classify_by_heads(texts, wanted, priority, deadline);
+        let models = wanted.classifiers.iter();
+        let models = models.filter_map(|at| self.loaded.classifiers.get(*at));
+        let by_models = futures_util::future::try_join_all(models.map(|model| async {
+            let model = &model.value;
+            let started_at = StdInstant::now();
+            let answered = model.classify(texts, priority, deadline).await?;
+            self.metrics.head(model.name(), started_at.elapsed());
+            Ok((model.name().to_owned(), answered))
+        }));
+        let ((mut all, mut tokens), by_models) = tokio::try_join!(by_heads, by_models)?;
+        for (name, (answers, count)) in by_models {
+            tokens += count;
+            for (text, answer) in all.iter_mut().zip(answers) {
+                text.insert(name.clone(), answer);
             }
         }
-        Ok(heads.verdicts(&read))
+        Ok((all, tokens))
     }
 
-    /// Tokenizes texts on a thread that may block.
+    async fn classify_by_heads(
+        self: &Arc<Self>,
+        texts: &Arc<[String]>,
+        wanted: &Wanted,
+        priority: Priority,
+        deadline: Instant,
+    ) -> Result<(Vec<AnswersByName>, usize), InferenceError> {
+        if !wanted.reads_vectors() {
+            return Ok((texts.iter().map(|_| BTreeMap::new()).collect(), 0));
+        }
+        let started_at = StdInstant::now();
+        let mut windows = Vec::with_capacity(texts.len());
+        for text in texts.iter() {
+            windows.push(if text.trim().is_empty() {
+                Vec::new()
+            } else {
+                self.windows(text).await?
+            });
+        }
+        let rows: Vec<TokenizedText> = windows
+            .iter()
+            .flatten()
+            .map(|(_, row)| row.clone())
+            .collect();
+        let tokens = rows.iter().map(|row| row.input_ids.len()).sum();
+        let mut embeddings = self
+            .run(rows, priority, deadline)
+            .await?
+            .outputs
+            .into_iter();
+        let mut all = Vec::with_capacity(windows.len());
+        for windows in windows {
+            let embeddings: Vec<Embedding> = embeddings.by_ref().take(windows.len()).collect();
+            let bytes = windows.iter().map(|(part, _)| part.len()).sum();
+            let (engine, wanted) = (Arc::clone(self), wanted.clone());
+            let parts = windows
+                .into_iter()
+                .map(|(part, _)| part)
+                .zip(embeddings)
+                .collect();
+            let judged = blocking::run(bytes, move || Ok(engine.judge(parts, &wanted))).await;
+            all.push(judged.map_err(InferenceError::Failed)?);
+        }
+        for name in wanted.shipped.iter().cloned().chain(self.own_names(wanted)) {
+            self.metrics.head(&name, started_at.elapsed());
+        }
+        Ok((all, tokens))
+    }
+
+    fn own_names(&self, wanted: &Wanted) -> impl Iterator<Item = String> {
+        let own = wanted
+            .own
+            .iter()
+            .filter_map(|at| self.loaded.heads.get(*at));
+        own.map(|own| own.head.about.name.clone())
+    }
+
+    /// What the heads say of the windows of one text.
+    fn judge(&self, windows: Vec<(String, Embedding)>, wanted: &Wanted) -> AnswersByName {
+        let mut answers = BTreeMap::new();
+        if let Some(heads) = self.shipped.as_ref().filter(|_| !wanted.shipped.is_empty()) {
+            let mut read = Read::default();
+            for (part, embedding) in &windows {
+                heads.window(&mut read, part, embedding);
+            }
+            for verdict in heads.verdicts(&read) {
+                if wanted.shipped.iter().any(|name| name == verdict.name) {
+                    let labels = verdict.labels.iter().cloned();
+                    answers.insert(
+                        verdict.name.to_owned(),
+                        Answer {
+                            probabilities: labels.zip(verdict.probabilities).collect(),
+                            ..Answer::default()
+                        },
+                    );
+                }
+            }
+        }
+        for own in wanted
+            .own
+            .iter()
+            .filter_map(|at| self.loaded.heads.get(*at))
+        {
+            let head = &own.head;
+            let mut pool = WindowPool::new(own.pooling);
+            for (_, embedding) in &windows {
+                pool.add(&head.probabilities(embedding.values()));
+            }
+            let labels = head.about.labels.iter().cloned();
+            answers.insert(
+                head.about.name.clone(),
+                Answer {
+                    probabilities: labels.zip(pool.probabilities()).collect(),
+                    ..Answer::default()
+                },
+            );
+        }
+        answers
+    }
+
+    /// Tokenizes texts, off the threads that serve sockets when there is much of it. `passages`: behind the prefix of passages.
     ///
     /// # Errors
     /// [`InferenceError::Failed`] with what the tokenizer says.
-    pub async fn tokenize(&self, texts: Vec<String>) -> Result<Vec<TokenizedText>, InferenceError> {
-        let tokenizer = Arc::clone(&self.tokenizer);
+    pub async fn tokenize(
+        &self,
+        texts: Vec<String>,
+        passages: bool,
+    ) -> Result<Vec<TokenizedText>, InferenceError> {
+        let encoder = Arc::clone(&self.loaded.encoder.value);
         let started_at = Instant::now();
-        let tokenized = tokio::task::spawn_blocking(move || {
-            texts.iter().map(|text| tokenizer.tokenize(text)).collect()
+        let bytes = texts.iter().map(String::len).sum();
+        let tokenized = blocking::run(bytes, move || {
+            let tokenize = |text: &String| {
+                if passages {
+                    encoder
+                        .tokenizer
+                        .tokenize_behind(&encoder.passage_prefix, text)
+                } else {
+                    encoder.tokenizer.tokenize(text)
+                }
+            };
+            texts.iter().map(tokenize).collect()
         })
-        .await
-        .unwrap_or_else(|panic| Err(panic.to_string()));
+        .await;
         self.metrics
             .observe(Stage::Tokenization, started_at.elapsed());
         tokenized.map_err(InferenceError::Failed)
     }
 
-    /// Embeds tokenized texts in one forward.
+    /// Embeds rows.
     ///
     /// # Errors
     /// [`InferenceError`].
-    pub async fn embed(
+    pub async fn run(
         &self,
-        texts: Vec<TokenizedText>,
+        rows: Vec<TokenizedText>,
+        priority: Priority,
         deadline: Instant,
-    ) -> Result<Embedded, InferenceError> {
-        let tokens: usize = texts.iter().map(|text| text.input_ids.len()).sum();
-        let embedded = self.inference.embed(texts, deadline).await?;
-        self.metrics.tokens.inc_by(tokens as u64);
-        Ok(embedded)
+    ) -> Result<Answers<Embedding>, InferenceError> {
+        let batcher = &self.loaded.encoder.value.batcher;
+        batcher
+            .run_all(rows, self.limits.chunk(), priority, deadline)
+            .await
     }
 
     /// Embeds one text.
     ///
     /// # Errors
     /// [`InferenceError`].
-    pub async fn analyze(&self, text: &str, deadline: Instant) -> Result<Analyzed, InferenceError> {
+    pub async fn analyze(
+        &self,
+        text: &str,
+        priority: Priority,
+        deadline: Instant,
+    ) -> Result<Analyzed, InferenceError> {
         let started_at = Instant::now();
-        let tokenized = self.tokenize(vec![text.to_owned()]).await?;
+        let tokenized = self.tokenize(vec![text.to_owned()], false).await?;
         let tokenization_duration = started_at.elapsed();
         let truncated = tokenized.iter().any(|text| text.truncated);
         let tokens = tokenized.iter().map(|text| text.input_ids.len()).sum();
-        let embedded = self.embed(tokenized, deadline).await?;
-        let embedding = embedded.embeddings.into_iter().next();
+        let embedded = self.run(tokenized, priority, deadline).await?;
+        let embedding = embedded.outputs.into_iter().next();
         Ok(Analyzed {
             embedding: embedding.ok_or_else(|| InferenceError::Failed("no vector".into()))?,
             tokens,
@@ -360,7 +528,7 @@ fn excerpts(text: &str) -> Vec<&str> {
 }
 
 /// At most `most` of the windows, the first and the last among them, evenly spread.
-fn spread(windows: Vec<Window>, most: usize) -> Vec<Window> {
+fn spread<W>(windows: Vec<W>, most: usize) -> Vec<W> {
     let count = windows.len();
     if count <= most {
         return windows;
@@ -373,32 +541,6 @@ fn spread(windows: Vec<Window>, most: usize) -> Vec<Window> {
         .filter(|(at, _)| chosen.contains(at))
         .map(|(_, window)| window)
         .collect()
-}
-
-fn load_tokenizer(path: &Path, max_tokens: usize) -> Result<TextTokenizer, StartError> {
-    TextTokenizer::from_file(path, max_tokens).map_err(|message| StartError::Tokenizer {
-        file: path.display().to_string(),
-        message,
-    })
-}
-
-fn embed_all(
-    tokenizer: &TextTokenizer,
-    encoder: &dyn Encoder,
-    texts: &[String],
-) -> Result<Vec<Embedding>, StartError> {
-    let mut embeddings = Vec::with_capacity(texts.len());
-    for chunk in texts.chunks(MAX_BATCH_TEXTS) {
-        let tokenized: Vec<TokenizedText> = chunk
-            .iter()
-            .map(|text| tokenizer.tokenize(text))
-            .collect::<Result<_, _>>()
-            .map_err(StartError::WarmUp)?;
-        let batch: Vec<&TokenizedText> = tokenized.iter().collect();
-        let embedded = encoder.embed(&batch);
-        embeddings.extend(embedded.map_err(|e| StartError::WarmUp(e.to_string()))?);
-    }
-    Ok(embeddings)
 }
 
 #[cfg(test)]

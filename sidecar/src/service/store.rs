@@ -9,6 +9,7 @@ use turnpike_core::reply::Fault;
 use turnpike_core::sidecar::StoreRequest;
 
 use super::{STORE_TIMEOUT, Service};
+use crate::batching::Priority;
 use crate::cache::{EntryKey, Partition};
 use crate::encoder::Embedding;
 
@@ -52,18 +53,21 @@ impl Service {
     pub async fn store(&self, request: StoreRequest) -> Result<bool, Fault> {
         let partition = Partition::parse(&request.partition)
             .map_err(|e| Fault::BadRequest(format!("partition: {e}")))?;
-        if request.body.len() > self.max_cached_body_bytes {
-            return Err(Fault::TooLarge(self.max_cached_body_bytes));
+        let ready = &*self.ready()?;
+        if request.body.len() > ready.max_cached_body_bytes {
+            return Err(Fault::TooLarge(ready.max_cached_body_bytes));
         }
-        let ready = self.ready()?;
-        if self.cache.is_none() || request.text.trim().is_empty() {
+        if ready.cache_limits.is_none() || request.text.trim().is_empty() {
             return Ok(false);
         }
         let vector = match ready.recent.take(&partition, &request.text) {
             Some(vector) => vector,
             None => {
                 let deadline = Instant::now() + STORE_TIMEOUT;
-                let analyzed = ready.engine.analyze(&request.text, deadline).await;
+                let analyzed = ready
+                    .engine
+                    .analyze(&request.text, Priority::Bulk, deadline)
+                    .await;
                 let analyzed = analyzed.map_err(|e| self.inference_fault(&e))?;
                 Some(analyzed.embedding).filter(|_| !analyzed.truncated)
             }
@@ -87,7 +91,7 @@ impl Service {
         Ok(removed)
     }
 
-    fn count_entries(&self, entries: usize) {
+    pub(super) fn count_entries(&self, entries: usize) {
         let entries = i64::try_from(entries).unwrap_or(i64::MAX);
         self.metrics.cache_entries.set(entries);
     }

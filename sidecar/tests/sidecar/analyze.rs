@@ -75,7 +75,9 @@ async fn only_what_is_asked_for_is_answered() -> Outcome<()> {
         answer["timing"]["inference_us"], 0,
         "nothing asked, nothing run"
     );
-    let tokens = sidecar.metric("turnpike_sidecar_tokens_total").await?;
+    let tokens = sidecar
+        .metric("turnpike_sidecar_tokens_total{model=\"encoder\"}")
+        .await?;
     assert!(tokens.abs() < f64::EPSILON, "{tokens}");
     Ok(())
 }
@@ -91,9 +93,17 @@ async fn timing_says_where_the_time_went() -> Outcome<()> {
         "{answer:?}"
     );
     assert_eq!(answer.cache, Some(CacheAnswer::Miss));
-    for stage in ["queue", "tokenization", "inference", "cache"] {
+    for stage in ["tokenization", "cache"] {
         let line = format!("turnpike_sidecar_stage_duration_seconds_count{{stage=\"{stage}\"}}");
         assert!(sidecar.metric(&line).await? >= 1.0, "{stage}");
+    }
+    for metric in [
+        "queue_duration_seconds_count",
+        "forward_duration_seconds_count",
+        "tokens_total",
+    ] {
+        let line = format!("turnpike_sidecar_{metric}{{model=\"encoder\"}}");
+        assert!(sidecar.metric(&line).await? >= 1.0, "{metric}");
     }
     Ok(())
 }

@@ -56,13 +56,18 @@ fn a_wrong_configuration_names_every_key_and_ends_with_2() -> Outcome<()> {
 fn a_missing_onnxruntime_is_named_by_its_variable() -> Outcome<()> {
     let folder = model_folder();
     let model = folder.to_str().ok_or("path")?;
+    let library = onnxruntime();
+    let library = library.to_str().ok_or("path")?;
     for (arguments, expected) in [
         (vec!["--encoder-path", model], "ORT_DYLIB_PATH is not set"),
         (
             vec!["--encoder-path", model, "--onnxruntime", "/nowhere/lib.so"],
             "ORT_DYLIB_PATH names /nowhere/lib.so, which is not a file",
         ),
-        (vec!["--encoder-path", "/nowhere"], "/nowhere/model.onnx: "),
+        (
+            vec!["--encoder-path", "/nowhere", "--onnxruntime", library],
+            "/nowhere/model.onnx: ",
+        ),
     ] {
         let output = run(&example(), &arguments)?;
         let errors = String::from_utf8(output.stderr)?;

@@ -51,7 +51,9 @@ async fn the_same_text_is_a_hit_before_any_model_runs() -> Outcome<()> {
         (stored.status, stored.text()),
         (201, r#"{"stored":true}"#.into())
     );
-    let tokens = sidecar.metric("turnpike_sidecar_tokens_total").await?;
+    let tokens = sidecar
+        .metric("turnpike_sidecar_tokens_total{model=\"encoder\"}")
+        .await?;
 
     let answer = lookup(&sidecar, ALICE, QUESTION, 1.0).await?;
     assert_eq!(
@@ -74,7 +76,9 @@ async fn the_same_text_is_a_hit_before_any_model_runs() -> Outcome<()> {
         },
         expected
     );
-    let after = sidecar.metric("turnpike_sidecar_tokens_total").await?;
+    let after = sidecar
+        .metric("turnpike_sidecar_tokens_total{model=\"encoder\"}")
+        .await?;
     assert!(
         (after - tokens).abs() < f64::EPSILON,
         "a hit cost {} tokens",
@@ -87,9 +91,13 @@ async fn the_same_text_is_a_hit_before_any_model_runs() -> Outcome<()> {
 async fn a_store_after_its_lookup_costs_no_second_forward() -> Outcome<()> {
     let sidecar = Sidecar::start().await?;
     lookup(&sidecar, ALICE, QUESTION, 0.85).await?;
-    let before = sidecar.metric("turnpike_sidecar_tokens_total").await?;
+    let before = sidecar
+        .metric("turnpike_sidecar_tokens_total{model=\"encoder\"}")
+        .await?;
     store(&sidecar, ALICE, QUESTION).await?;
-    let after = sidecar.metric("turnpike_sidecar_tokens_total").await?;
+    let after = sidecar
+        .metric("turnpike_sidecar_tokens_total{model=\"encoder\"}")
+        .await?;
     assert!((after - before).abs() < f64::EPSILON, "{before} {after}");
     assert!(hit(lookup(&sidecar, ALICE, PARAPHRASE, 0.85).await?)?.similarity > 0.95);
     Ok(())

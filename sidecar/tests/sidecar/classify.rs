@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use turnpike_core::decision::CategoryConfig;
-use turnpike_sidecar::encoder::{EmbedError, Embedding, Encoder, TokenizedText};
+use turnpike_sidecar::encoder::{Embedding, Encoder};
+use turnpike_sidecar::model::{ForwardError, Model, TokenizedText};
 
 use crate::harness::{Outcome, Sidecar, config, encoder};
 
@@ -145,8 +146,12 @@ impl Encoder for Other {
     fn dimensions(&self) -> usize {
         384
     }
+}
 
-    fn embed(&self, batch: &[&TokenizedText]) -> Result<Vec<Embedding>, EmbedError> {
+impl Model for Other {
+    type Output = Embedding;
+
+    fn forward(&self, batch: &[&TokenizedText]) -> Result<Vec<Embedding>, ForwardError> {
         let vector = || Embedding::normalized(vec![1.0; 384]);
         Ok(batch.iter().map(|_| vector()).collect())
     }
@@ -158,7 +163,7 @@ async fn with_another_encoder_there_are_no_trained_heads_and_a_metric_says_so() 
     let answer = sidecar.post(PATH, &json!({"input": "hello"})).await?;
     assert_eq!(answer.status, 400);
     assert!(
-        answer.text().contains("no trained heads for the encoder"),
+        answer.text().contains("there are no heads for the encoder"),
         "{}",
         answer.text()
     );

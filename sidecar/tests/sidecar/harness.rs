@@ -17,10 +17,14 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use turnpike_core::Config;
-use turnpike_sidecar::encoder::{Encoder, EncoderFiles, OnnxEncoder, TextTokenizer, runtime};
+use turnpike_core::config::Precision;
+use turnpike_sidecar::encoder::{Encoder, OnnxEncoder};
+use turnpike_sidecar::metrics::Metrics;
+use turnpike_sidecar::onnx::{Device, ModelFiles, Source, runtime};
 use turnpike_sidecar::server::{self, Listeners};
-use turnpike_sidecar::service::{Engine, Service};
+use turnpike_sidecar::service::{Engine, LoadedEncoder, Service};
 use turnpike_sidecar::settings::config_from_yaml;
+use turnpike_sidecar::tokenizer::TextTokenizer;
 
 pub(crate) type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -53,7 +57,7 @@ pub(crate) fn config() -> Outcome<Config> {
 
 pub(crate) fn tokenizer() -> Outcome<TextTokenizer> {
     let path = model_folder().join("tokenizer.json");
-    TextTokenizer::from_file(&path, 256)
+    TextTokenizer::from_file(&path, 256, "")
         .map_err(|e| format!("{}: {e}; run: make setup", path.display()).into())
 }
 
@@ -71,16 +75,19 @@ pub(crate) fn encoder() -> Outcome<Arc<dyn Encoder>> {
 }
 
 fn load_encoder() -> Outcome<OnnxEncoder> {
-    let files = EncoderFiles::from_folder(&model_folder())?;
+    let files = ModelFiles::find(&Source::Folder(model_folder()), Precision::Fp32)?;
     let environment = runtime::environment(Some(&onnxruntime()))?;
-    let (model, dimensions) = (&files.model, files.dimensions);
-    Ok(OnnxEncoder::load(
-        &environment,
-        model,
-        dimensions,
-        files.pooling,
-        0,
-    )?)
+    Ok(OnnxEncoder::load(&environment, &files, 0, Device::Cpu, 0)?)
+}
+
+/// Everything that `config` says, around `encoder`.
+pub(crate) fn engine(
+    config: &Config,
+    encoder: Arc<dyn Encoder>,
+    metrics: &Arc<Metrics>,
+) -> Outcome<Engine> {
+    let loaded = LoadedEncoder::new(tokenizer()?, encoder, &config.sidecar, metrics)?;
+    Ok(Engine::with_encoder(loaded, config, metrics)?)
 }
 
 /// A running sidecar.
@@ -99,9 +106,8 @@ impl Sidecar {
 
     pub(crate) async fn start_with(config: &Config, encoder: Arc<dyn Encoder>) -> Outcome<Self> {
         let sidecar = Self::start_loading(config, None).await?;
-        let metrics = Arc::clone(&sidecar.service.metrics);
-        let engine = Engine::new(tokenizer()?, encoder, &config.categories, metrics)?;
-        sidecar.service.set_ready(engine);
+        let engine = engine(config, encoder, &sidecar.service.metrics)?;
+        sidecar.service.set_ready(engine, config);
         Ok(sidecar)
     }
 

@@ -97,7 +97,7 @@ async fn an_unknown_repository_is_named_by_its_key() -> Outcome<()> {
     let log =
         tokio::task::spawn_blocking(move || start_with_repository(&endpoint, "owner/nothing"));
     let log = log.await??;
-    let expected = "sidecar.encoder.repository: model.onnx of owner/nothing: ";
+    let expected = "sidecar.encoder: Hugging Face repository owner/nothing: model.onnx: ";
     assert!(log.contains(expected), "{log}");
     Ok(())
 }

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use turnpike_sidecar::server::Listeners;
-use turnpike_sidecar::service::Engine;
 
-use crate::harness::{Outcome, Sidecar, config, encoder, send_tcp, send_unix, tokenizer};
+use crate::harness::{Outcome, Sidecar, config, encoder, engine, send_tcp, send_unix};
 use crate::overload::{Gated, question};
 
 #[tokio::test]
@@ -22,9 +21,8 @@ async fn ready_is_said_once_the_model_is_there() -> Outcome<()> {
         (503, "overloaded")
     );
 
-    let metrics = Arc::clone(&sidecar.service.metrics);
-    let engine = Engine::new(tokenizer()?, encoder()?, &config.categories, metrics)?;
-    sidecar.service.set_ready(engine);
+    let engine = engine(&config, encoder()?, &sidecar.service.metrics)?;
+    sidecar.service.set_ready(engine, &config);
     assert_eq!(sidecar.get("/readyz").await?.status, 200);
     assert_eq!(
         sidecar

@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use serde_json::json;
-use turnpike_sidecar::encoder::{EmbedError, Embedding, Encoder, TokenizedText};
+use turnpike_sidecar::encoder::{Embedding, Encoder};
+use turnpike_sidecar::model::{ForwardError, Model, TokenizedText};
 
 use crate::harness::{Outcome, Sidecar, config, send_tcp};
 
@@ -33,8 +34,12 @@ impl Encoder for Gated {
     fn dimensions(&self) -> usize {
         2
     }
+}
 
-    fn embed(&self, batch: &[&TokenizedText]) -> Result<Vec<Embedding>, EmbedError> {
+impl Model for Gated {
+    type Output = Embedding;
+
+    fn forward(&self, batch: &[&TokenizedText]) -> Result<Vec<Embedding>, ForwardError> {
         if let Ok(Some(wait)) = self.permits.lock().as_deref() {
             let _ = wait.recv();
         }
@@ -132,8 +137,12 @@ impl Encoder for Panicking {
     fn dimensions(&self) -> usize {
         1
     }
+}
 
-    fn embed(&self, batch: &[&TokenizedText]) -> Result<Vec<Embedding>, EmbedError> {
+impl Model for Panicking {
+    type Output = Embedding;
+
+    fn forward(&self, batch: &[&TokenizedText]) -> Result<Vec<Embedding>, ForwardError> {
         let panics = self.0.lock().is_ok_and(|panics| *panics);
         assert!(!panics, "on purpose");
         Ok(vec![Embedding::normalized(vec![1.0]); batch.len()])

@@ -80,8 +80,8 @@ async fn bad_requests_are_refused_with_the_place_of_the_mistake() -> Outcome<()>
         ),
         (
             EMBEDDINGS,
-            r#"{"model":"all-MiniLM-L6-v2","input":"x","dimensions":2}"#,
-            "dimensions: this model has 384, got 2",
+            r#"{"model":"all-MiniLM-L6-v2","input":"x","dimensions":385}"#,
+            "dimensions: must be between 1 and 384, got 385",
         ),
         (
             EMBEDDINGS,

@@ -127,7 +127,11 @@ impl OwnHead {
         serde_json::to_string(&file).unwrap_or_default()
     }
 
-    pub(super) fn fits(&self, model: &str, features: usize) -> Result<(), OwnHeadError> {
+    /// Whether it was trained on the model of this id, which gives that many features.
+    ///
+    /// # Errors
+    /// It was trained on another one.
+    pub fn fits(&self, model: &str, features: usize) -> Result<(), OwnHeadError> {
         if self.model != model {
             return Err(OwnHeadError::OtherModel(self.model.clone(), model.into()));
         }
@@ -135,6 +139,15 @@ impl OwnHead {
             return Err(OwnHeadError::Shape(self.about.name.clone()));
         }
         Ok(())
+    }
+
+    /// The probability of each label.
+    #[must_use]
+    pub fn probabilities(&self, features: &[f32]) -> Vec<f32> {
+        let mut probabilities = Vec::new();
+        self.logits(features, &mut probabilities);
+        softmax(&mut probabilities);
+        probabilities
     }
 
     pub(super) fn logits(&self, features: &[f32], logits: &mut Vec<f32>) {

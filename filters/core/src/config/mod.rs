@@ -11,17 +11,22 @@ mod error;
 mod gateway;
 mod load;
 mod notes;
+mod sidecar;
 mod telemetry;
 mod validate;
 mod validate_maas;
 mod validate_rules;
+mod validate_sidecar;
 
 pub use error::{ConfigError, ConfigErrors, Note};
 pub use gateway::{
-    AddressConfig, BlockResponse, EncoderConfig, EnvoyConfig, GuardsConfig, LimitsConfig, OnBudget,
-    SidecarConfig,
+    AddressConfig, BlockResponse, EnvoyConfig, GuardsConfig, LimitsConfig, OnBudget,
 };
 pub use load::FilterConfig;
+pub use sidecar::{
+    BatchingConfig, EncoderConfig, Guided, LlmClassifierConfig, LlmEngine, LlmLabelConfig,
+    ModelClassifierConfig, Precision, SidecarConfig, SidecarHeadConfig, TcpAccessConfig,
+};
 pub use telemetry::TelemetryConfig;
 
 use std::collections::BTreeMap;

@@ -72,7 +72,8 @@ impl Config {
                 .address
                 .parse()
                 .is_ok_and(|ip: IpAddr| ip.is_loopback());
-            if !is_loopback {
+            let is_sidecar = path == "sidecar.tcp.address";
+            if !is_loopback && !(is_sidecar && self.sidecar.tcp_access.identifies()) {
                 note(
                     path,
                     &format!("{what}; keep `{}` out of reach of others", address.address),

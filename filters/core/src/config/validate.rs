@@ -360,35 +360,7 @@ impl Config {
 
     fn check_own_sections(&self, c: &mut Checker) {
         self.check_addresses(c);
-        let sidecar = &self.sidecar;
-        if sidecar.timeout_ms == 0 {
-            c.error("sidecar.timeout_ms", "must be at least 1, got 0");
-        }
-        if sidecar.max_concurrent_requests == 0 {
-            c.error(
-                "sidecar.max_concurrent_requests",
-                "must be at least 1, got 0",
-            );
-        }
-        if !(8..=8192).contains(&sidecar.encoder.max_tokens) {
-            c.error(
-                "sidecar.encoder.max_tokens",
-                format!(
-                    "must be between 8 and 8192, got {}",
-                    sidecar.encoder.max_tokens
-                ),
-            );
-        }
-        // `sun_path` of Linux holds 108 bytes with the closing zero.
-        if sidecar.unix_socket.len() > 107 {
-            c.error(
-                "sidecar.unix_socket",
-                format!(
-                    "must have at most 107 bytes, got {}",
-                    sidecar.unix_socket.len()
-                ),
-            );
-        }
+        self.check_sidecar(c);
         let range = 1024..=(64 << 20);
         if !range.contains(&self.limits.max_body_bytes) {
             c.error(

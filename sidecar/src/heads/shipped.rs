@@ -14,7 +14,13 @@ use turnpike_classify::model::{MODEL, Model, ModelError};
 use crate::encoder::{Embedding, dot};
 
 /// The heads that are shipped, for all-MiniLM-L6-v2.
-pub const SHIPPED: &str = include_str!("../../models/classifier/encoder-heads.json");
+pub const SHIPPED: &str = include_str!("../../../models/classifier/encoder-heads.json");
+
+/// Tokens of a window that heads read, special tokens included, and those that it shares with the next: as in the training
+/// (`models/classifier/teacher.py`).
+pub const WINDOW: usize = 128;
+/// See [`WINDOW`].
+pub const OVERLAP: usize = 30;
 
 /// The format of the file that this version reads.
 const FORMAT: u32 = 1;

@@ -1,0 +1,166 @@
+//! What `sidecar` may hold.
+
+use super::validate::Checker;
+use super::{Config, LlmClassifierConfig, LlmEngine, SidecarConfig};
+
+impl Config {
+    pub(super) fn check_sidecar(&self, c: &mut Checker) {
+        let sidecar = &self.sidecar;
+        if sidecar.timeout_ms == 0 {
+            c.error("sidecar.timeout_ms", "must be at least 1, got 0");
+        }
+        if sidecar.max_concurrent_requests == 0 {
+            c.error(
+                "sidecar.max_concurrent_requests",
+                "must be at least 1, got 0",
+            );
+        }
+        if !(8..=8192).contains(&sidecar.encoder.max_tokens) {
+            c.error(
+                "sidecar.encoder.max_tokens",
+                format!(
+                    "must be between 8 and 8192, got {}",
+                    sidecar.encoder.max_tokens
+                ),
+            );
+        }
+        // `sun_path` of Linux holds 108 bytes with the closing zero.
+        if sidecar.unix_socket.len() > 107 {
+            c.error(
+                "sidecar.unix_socket",
+                format!(
+                    "must have at most 107 bytes, got {}",
+                    sidecar.unix_socket.len()
+                ),
+            );
+        }
+        check_device(c, &sidecar.device);
+        check_access(c, sidecar);
+        check_batching(c, sidecar);
+        for (i, head) in sidecar.heads.iter().enumerate() {
+            c.not_empty(format!("sidecar.heads[{i}].path"), &head.path);
+        }
+        let names = sidecar.classifiers.iter().map(|m| m.name.as_str());
+        c.unique("sidecar.classifiers", names);
+        for (i, model) in sidecar.classifiers.iter().enumerate() {
+            let at = format!("sidecar.classifiers[{i}]");
+            check_source(c, &at, &model.path, &model.repository);
+            if model.max_tokens != 0 {
+                within(c, &format!("{at}.max_tokens"), model.max_tokens, 8, 8192);
+            }
+            if model.name.contains(':') {
+                c.error(
+                    format!("{at}.name"),
+                    "must not hold `:`, which divides name and label",
+                );
+            }
+        }
+        if let Some(llm) = &sidecar.llm_classifier {
+            check_llm(c, llm);
+        }
+    }
+}
+
+fn within(c: &mut Checker, path: &str, value: u32, least: u32, most: u32) {
+    if !(least..=most).contains(&value) {
+        c.error(
+            path,
+            format!("must be between {least} and {most}, got {value}"),
+        );
+    }
+}
+
+fn check_source(c: &mut Checker, at: &str, path: &str, repository: &str) {
+    if path.is_empty() && repository.is_empty() {
+        c.error(
+            format!("{at}.path"),
+            "name a folder here, or a Hugging Face repository in `repository`",
+        );
+    }
+}
+
+fn check_device(c: &mut Checker, device: &str) {
+    let number = device.strip_prefix("cuda:").map(str::parse::<u16>);
+    let known = matches!(device, "cpu" | "cuda" | "auto") || matches!(number, Some(Ok(_)));
+    if !known {
+        c.error(
+            "sidecar.device",
+            format!("must be `cpu`, `cuda`, `cuda:N` or `auto`, got `{device}`"),
+        );
+    }
+}
+
+fn check_access(c: &mut Checker, sidecar: &SidecarConfig) {
+    let access = &sidecar.tcp_access;
+    let at = |key: &str| format!("sidecar.tcp_access.{key}");
+    match (
+        access.certificate_file.is_empty(),
+        access.private_key_file.is_empty(),
+    ) {
+        (false, true) => c.error(at("private_key_file"), "is needed with `certificate_file`"),
+        (true, false) => c.error(at("certificate_file"), "is needed with `private_key_file`"),
+        _ => {}
+    }
+    if !access.client_ca_file.is_empty() && access.certificate_file.is_empty() {
+        c.error(
+            at("client_ca_file"),
+            "needs TLS: `certificate_file` and `private_key_file`",
+        );
+    }
+    if sidecar.unix_socket.is_empty() && !access.is_open() {
+        c.error(
+            "sidecar.unix_socket",
+            "must be set with `sidecar.tcp_access`: Envoy reaches the sidecar by it, and shows neither token nor certificate",
+        );
+    }
+}
+
+fn check_batching(c: &mut Checker, sidecar: &SidecarConfig) {
+    let batching = &sidecar.batching;
+    let at = |key: &str| format!("sidecar.batching.{key}");
+    within(c, &at("max_batch_size"), batching.max_batch_size, 1, 1024);
+    within(c, &at("max_wait_ms"), batching.max_wait_ms, 0, 100);
+    within(
+        c,
+        &at("queue"),
+        batching.queue,
+        batching.max_batch_size.min(1024),
+        1 << 20,
+    );
+    let longest = sidecar.encoder.max_tokens.min(8192);
+    within(c, &at("max_tokens"), batching.max_tokens, longest, 1 << 20);
+}
+
+fn check_llm(c: &mut Checker, llm: &LlmClassifierConfig) {
+    let at = |key: &str| format!("sidecar.llm_classifier.{key}");
+    match llm.engine {
+        LlmEngine::OpenAi => {
+            if !(llm.url.starts_with("http://") || llm.url.starts_with("https://")) {
+                c.error(
+                    at("url"),
+                    format!("must start with `http://` or `https://`, got `{}`", llm.url),
+                );
+            }
+            c.not_empty(at("model"), &llm.model);
+        }
+        LlmEngine::Onnx => check_source(c, "sidecar.llm_classifier", &llm.path, &llm.repository),
+    }
+    let list = at("labels");
+    let names = c.unique(&list, llm.labels.iter().map(|label| label.name.as_str()));
+    if names.len() < 2 {
+        c.error(list, "must name at least two labels");
+    }
+    for (i, label) in llm.labels.iter().enumerate() {
+        if label.name != label.name.trim() {
+            c.error(
+                at(&format!("labels[{i}].name")),
+                "must not begin or end with spaces",
+            );
+        }
+    }
+    c.known(at("default_label"), "label", &llm.default_label, &names);
+    within(c, &at("max_tokens"), llm.max_tokens, 16, 1 << 17);
+    within(c, &at("timeout_ms"), llm.timeout_ms, 1, 600_000);
+    within(c, &at("max_concurrent"), llm.max_concurrent, 1, 65_536);
+    within(c, &at("max_retries"), llm.max_retries, 0, 10);
+}

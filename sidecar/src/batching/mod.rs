@@ -1,0 +1,488 @@
+//! The queue before a model: texts of many requests share its forwards.
+//!
+//! 1. [`Batcher::run`] puts the rows of a request into a bounded queue, or refuses at once: when it is full, or when what is
+//!    ahead of them will take longer than their deadline allows ([`Pace`]).
+//! 2. One thread, the model's own, takes the rows that go well together (`schedule`). A row whose deadline has passed is
+//!    dropped before it costs a forward; those of a client that has gone have left the queue already.
+//! 3. Under load, the thread waits up to [`Limits::max_wait`] for as many rows as the last forward had: the clients that it
+//!    answered send their next ones just now. A model that was idle starts with the first row.
+//! 4. A panic of the model ends that batch with an error, not the thread.
+
+mod pace;
+mod schedule;
+
+use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use turnpike_core::config::BatchingConfig;
+
+use crate::metrics::{Metrics, QueueMetrics};
+use crate::model::{ForwardError, Model, TokenizedText};
+use pace::Pace;
+use schedule::{Waiting, next_batch};
+
+/// Chunks of a large request that are queued at a time.
+const CHUNKS: usize = 2;
+
+/// Why a request has no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InferenceError {
+    /// The queue is full, or too long for the deadline.
+    #[error("the inference queue is full")]
+    QueueFull,
+    /// The deadline passed first.
+    #[error("the deadline passed")]
+    DeadlinePassed,
+    /// The model failed; the text is for the log.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// Who goes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Priority {
+    /// What a request may be blocked for.
+    Guard,
+    /// What the proxy waits for.
+    Route,
+    /// What nobody waits for at the proxy: cache fills, `/v1/embeddings`.
+    Bulk,
+}
+
+/// Limits of a queue and its forwards.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Rows of one forward.
+    pub max_batch_size: usize,
+    /// Tokens of one forward, padding included; a longer row runs alone.
+    pub max_tokens: usize,
+    /// How long a forward waits under load for more rows.
+    pub max_wait: Duration,
+    /// Rows that may wait.
+    pub queue: usize,
+}
+
+impl Limits {
+    /// Rows of a large request that are queued together: one forward's, and never more than half of the queue.
+    #[must_use]
+    pub fn chunk(&self) -> usize {
+        self.max_batch_size.min(self.queue / 2).max(1)
+    }
+}
+
+impl From<&BatchingConfig> for Limits {
+    fn from(config: &BatchingConfig) -> Self {
+        let size = |value: u32| usize::try_from(value).unwrap_or(usize::MAX);
+        Self {
+            max_batch_size: size(config.max_batch_size),
+            max_tokens: size(config.max_tokens),
+            max_wait: Duration::from_millis(config.max_wait_ms.into()),
+            queue: size(config.queue),
+        }
+    }
+}
+
+/// Answers to the rows of one request and where its time went.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answers<O> {
+    /// One for each row.
+    pub outputs: Vec<O>,
+    /// From the queue to the first forward.
+    pub queue_duration: Duration,
+    /// From there to the last answer.
+    pub inference_duration: Duration,
+}
+
+/// Handle to the queue of one model. The thread ends when the last handle is gone.
+pub struct Batcher<O: Send + 'static>(Arc<Handle<O>>);
+
+impl<O: Send + 'static> Clone for Batcher<O> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<O: Send + 'static> std::fmt::Debug for Batcher<O> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Batcher").finish_non_exhaustive()
+    }
+}
+
+/// Closes the queue when dropped.
+struct Handle<O: Send + 'static>(Arc<Queue<O>>);
+
+impl<O: Send + 'static> Drop for Handle<O> {
+    fn drop(&mut self) {
+        self.0.lock().closed = true;
+        self.0.changed.notify_all();
+    }
+}
+
+struct Queue<O> {
+    state: Mutex<State<O>>,
+    changed: Condvar,
+    limits: Limits,
+    ids: AtomicU64,
+    metrics: QueueMetrics,
+}
+
+struct State<O> {
+    rows: VecDeque<Row<O>>,
+    /// Tokens of those rows.
+    tokens: usize,
+    /// Tokens of the forward that runs.
+    running: usize,
+    pace: Pace,
+    closed: bool,
+}
+
+struct Row<O> {
+    waiting: Waiting,
+    index: usize,
+    text: TokenizedText,
+    request: Arc<Request<O>>,
+}
+
+/// What the rows of one request share.
+struct Request<O> {
+    id: u64,
+    progress: Mutex<Progress<O>>,
+}
+
+struct Progress<O> {
+    outputs: Vec<Option<O>>,
+    missing: usize,
+    started_at: Option<Instant>,
+    /// Taken by the first of: the last answer, an error.
+    reply: Option<oneshot::Sender<Result<Answers<O>, InferenceError>>>,
+}
+
+impl<O> Request<O> {
+    fn fail(&self, error: InferenceError) {
+        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(reply) = progress.reply.take() {
+            // Nobody waits any more: nothing to do.
+            let _ = reply.send(Err(error));
+        }
+    }
+
+    fn answer(&self, index: usize, output: O, queued_at: Instant, started_at: Instant) {
+        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = *progress.started_at.get_or_insert(started_at);
+        let Some(place @ None) = progress.outputs.get_mut(index) else {
+            return;
+        };
+        *place = Some(output);
+        progress.missing -= 1;
+        if progress.missing > 0 {
+            return;
+        }
+        if let Some(reply) = progress.reply.take() {
+            let outputs = std::mem::take(&mut progress.outputs);
+            let _ = reply.send(Ok(Answers {
+                outputs: outputs.into_iter().flatten().collect(),
+                queue_duration: first.saturating_duration_since(queued_at),
+                inference_duration: first.elapsed(),
+            }));
+        }
+    }
+}
+
+/// Takes the rows of a request out of the queue when its future is dropped.
+struct Leave<'q, O: Send + 'static> {
+    queue: &'q Queue<O>,
+    id: u64,
+    answered: bool,
+}
+
+impl<O: Send + 'static> Drop for Leave<'_, O> {
+    fn drop(&mut self) {
+        if self.answered {
+            return;
+        }
+        let mut state = self.queue.lock();
+        let before = state.rows.len();
+        state.rows.retain(|row| row.request.id != self.id);
+        let left = before - state.rows.len();
+        state.tokens = state.rows.iter().map(|row| row.waiting.tokens).sum();
+        self.queue.metrics.abandoned(left);
+        self.queue.count(&state);
+    }
+}
+
+impl<O: Send + 'static> Batcher<O> {
+    /// Starts the thread of `model`, whose metrics go under `name`.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn start(
+        name: &str,
+        model: Arc<dyn Model<Output = O>>,
+        limits: Limits,
+        metrics: &Metrics,
+    ) -> std::io::Result<Self> {
+        let queue = Arc::new(Queue {
+            state: Mutex::new(State {
+                rows: VecDeque::new(),
+                tokens: 0,
+                running: 0,
+                pace: Pace::default(),
+                closed: false,
+            }),
+            changed: Condvar::new(),
+            limits,
+            ids: AtomicU64::new(0),
+            metrics: metrics.queue(name),
+        });
+        let served = Arc::clone(&queue);
+        std::thread::Builder::new()
+            .name("inference".into())
+            .spawn(move || served.serve(&*model))?;
+        Ok(Self(Arc::new(Handle(queue))))
+    }
+
+    /// Answers `rows`, unless the deadline passes first. None of them: at once, nothing.
+    ///
+    /// Dropping the future takes the rows out of the queue.
+    ///
+    /// # Errors
+    /// [`InferenceError`].
+    pub async fn run(
+        &self,
+        rows: Vec<TokenizedText>,
+        priority: Priority,
+        deadline: Instant,
+    ) -> Result<Answers<O>, InferenceError> {
+        let queue = &*self.0.0;
+        let (reply, answer) = oneshot::channel();
+        let Some(id) = queue.enter(rows, priority, deadline, reply)? else {
+            return Ok(Answers {
+                outputs: Vec::new(),
+                queue_duration: Duration::ZERO,
+                inference_duration: Duration::ZERO,
+            });
+        };
+        let mut leave = Leave {
+            queue,
+            id,
+            answered: false,
+        };
+        let answer = tokio::time::timeout_at(deadline, answer).await;
+        leave.answered = answer.is_ok();
+        match answer {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(InferenceError::Failed(
+                "the inference thread has stopped".into(),
+            )),
+            Err(_) => Err(InferenceError::DeadlinePassed),
+        }
+    }
+}
+
+impl<O: Send + 'static> Batcher<O> {
+    /// Answers any number of rows, `chunk` of them after the other, so that other requests run in between. Two chunks are on
+    /// their way at a time: the model need not wait for the next.
+    ///
+    /// # Errors
+    /// [`InferenceError`].
+    pub async fn run_all(
+        &self,
+        rows: Vec<TokenizedText>,
+        chunk: usize,
+        priority: Priority,
+        deadline: Instant,
+    ) -> Result<Answers<O>, InferenceError> {
+        let mut rows = rows.into_iter();
+        let chunks = std::iter::from_fn(move || {
+            let chunk: Vec<TokenizedText> = rows.by_ref().take(chunk).collect();
+            (!chunk.is_empty()).then_some(chunk)
+        });
+        let runs = chunks.map(|rows| self.run(rows, priority, deadline));
+        let mut runs = std::pin::pin!(futures_util::stream::iter(runs).buffered(CHUNKS));
+        let mut all = Answers {
+            outputs: Vec::new(),
+            queue_duration: Duration::ZERO,
+            inference_duration: Duration::ZERO,
+        };
+        while let Some(answers) = runs.next().await {
+            let answers = answers?;
+            all.outputs.extend(answers.outputs);
+            all.queue_duration += answers.queue_duration;
+            all.inference_duration += answers.inference_duration;
+        }
+        Ok(all)
+    }
+}
+
+impl<O: Send + 'static> Queue<O> {
+    fn lock(&self) -> MutexGuard<'_, State<O>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self, state: &State<O>) {
+        self.metrics.waiting(state.rows.len(), state.tokens);
+    }
+
+    /// Queues `rows` and gives the request's id; `None` when there are none.
+    fn enter(
+        &self,
+        rows: Vec<TokenizedText>,
+        priority: Priority,
+        deadline: Instant,
+        reply: oneshot::Sender<Result<Answers<O>, InferenceError>>,
+    ) -> Result<Option<u64>, InferenceError> {
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let queued_at = Instant::now();
+        let id = self.ids.fetch_add(1, Ordering::Relaxed);
+        let tokens: usize = rows.iter().map(|row| row.input_ids.len()).sum();
+        let request = Arc::new(Request {
+            id,
+            progress: Mutex::new(Progress {
+                outputs: rows.iter().map(|_| None).collect(),
+                missing: rows.len(),
+                started_at: None,
+                reply: Some(reply),
+            }),
+        });
+        let mut state = self.lock();
+        if state.rows.len() + rows.len() > self.limits.queue.max(rows.len()) {
+            return Err(InferenceError::QueueFull);
+        }
+        // An idle model is always asked: a pace that was measured in a bad moment corrects itself.
+        let ahead = state
+            .rows
+            .iter()
+            .filter(|row| row.waiting.priority <= priority);
+        let ahead: usize = ahead.map(|row| row.waiting.tokens).sum();
+        let time = state.pace.time_for(state.running + ahead + tokens);
+        if ahead > 0 && queued_at + time > deadline {
+            return Err(InferenceError::QueueFull);
+        }
+        for (index, text) in rows.into_iter().enumerate() {
+            state.rows.push_back(Row {
+                waiting: Waiting {
+                    tokens: text.input_ids.len(),
+                    priority,
+                    queued_at,
+                    deadline,
+                },
+                index,
+                text,
+                request: Arc::clone(&request),
+            });
+        }
+        state.tokens += tokens;
+        self.count(&state);
+        drop(state);
+        self.changed.notify_one();
+        Ok(Some(id))
+    }
+
+    fn serve(&self, model: &dyn Model<Output = O>) {
+        let mut last_rows = 0;
+        let mut last_end = Instant::now();
+        while let Some(batch) = self.take(last_rows, last_end) {
+            last_rows = batch.len();
+            if last_rows > 0 {
+                self.forward(model, batch);
+            }
+            last_end = Instant::now();
+        }
+    }
+
+    /// Waits for rows and takes those of the next forward; `None` when the last handle is gone.
+    fn take(&self, last_rows: usize, last_end: Instant) -> Option<Vec<Row<O>>> {
+        let mut state = self.lock();
+        loop {
+            if state.closed {
+                return None;
+            }
+            let now = Instant::now();
+            let until = last_end + self.limits.max_wait;
+            let gathered = state.rows.len() >= last_rows.min(self.limits.max_batch_size);
+            if !state.rows.is_empty() && (gathered || last_rows < 2 || now >= until) {
+                break;
+            }
+            state = if state.rows.is_empty() {
+                let woken = self.changed.wait(state);
+                woken.unwrap_or_else(PoisonError::into_inner)
+            } else {
+                let woken = self.changed.wait_timeout(state, until - now);
+                woken.unwrap_or_else(PoisonError::into_inner).0
+            };
+        }
+        let now = Instant::now();
+        let (late, waiting) = std::mem::take(&mut state.rows)
+            .into_iter()
+            .partition::<VecDeque<_>, _>(|row| row.waiting.deadline <= now);
+        state.rows = waiting;
+        let mut chosen = next_batch(state.rows.iter().map(|row| row.waiting), &self.limits, now);
+        chosen.sort_unstable();
+        let mut batch = Vec::with_capacity(chosen.len());
+        for at in chosen.into_iter().rev() {
+            batch.extend(state.rows.remove(at));
+        }
+        batch.reverse();
+        state.tokens = state.rows.iter().map(|row| row.waiting.tokens).sum();
+        state.running = batch.iter().map(|row| row.waiting.tokens).sum();
+        self.count(&state);
+        drop(state);
+        self.metrics.late(late.len());
+        for row in late {
+            row.request.fail(InferenceError::DeadlinePassed);
+        }
+        Some(batch)
+    }
+
+    fn forward(&self, model: &dyn Model<Output = O>, batch: Vec<Row<O>>) {
+        let started_at = Instant::now();
+        let texts: Vec<&TokenizedText> = batch.iter().map(|row| &row.text).collect();
+        let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| model.forward(&texts)));
+        let duration = started_at.elapsed();
+        let longest = texts.iter().map(|text| text.input_ids.len()).max();
+        let padded = longest.unwrap_or(0) * batch.len();
+        let real = batch.iter().map(|row| row.waiting.tokens).sum();
+        let mut state = self.lock();
+        state.pace.measured(padded, duration);
+        state.running = 0;
+        drop(state);
+        self.metrics.forward(batch.len(), real, padded, duration);
+        let outputs = outcome
+            .unwrap_or_else(|_| Err(ForwardError::Runtime("the model panicked".into())))
+            .map_err(|e| e.to_string())
+            .and_then(|outputs| {
+                if outputs.len() == batch.len() {
+                    Ok(outputs)
+                } else {
+                    let (given, rows) = (outputs.len(), batch.len());
+                    Err(format!("the model gave {given} answers for {rows} rows"))
+                }
+            });
+        match outputs {
+            Ok(outputs) => {
+                for (row, output) in batch.into_iter().zip(outputs) {
+                    let queued_at = row.waiting.queued_at;
+                    self.metrics
+                        .waited(started_at.saturating_duration_since(queued_at));
+                    row.request.answer(row.index, output, queued_at, started_at);
+                }
+            }
+            Err(why) => {
+                for row in batch {
+                    row.request.fail(InferenceError::Failed(why.clone()));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
