@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     for note in settings.config.notes() {
         tracing::warn!(%note, "configuration");
     }
-    match start(&settings) {
+    match start(&arguments, &settings) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say(&format!("turnpike-sidecar: {error:#}"));
@@ -60,15 +60,15 @@ fn start_log(format: LogFormat) {
     }
 }
 
-fn start(settings: &Settings) -> anyhow::Result<()> {
+fn start(arguments: &Arguments, settings: &Settings) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new().context("tokio runtime")?;
-    let result = runtime.block_on(serve(settings));
+    let result = runtime.block_on(serve(arguments, settings));
     // Not to wait for a model that is still being fetched or loaded.
     runtime.shutdown_background();
     result
 }
 
-async fn serve(settings: &Settings) -> anyhow::Result<()> {
+async fn serve(arguments: &Arguments, settings: &Settings) -> anyhow::Result<()> {
     let listeners = Listeners::bind(settings.listen, settings.unix_socket.as_deref()).await?;
     tracing::info!(
         version = turnpike_sidecar::VERSION,
@@ -79,9 +79,11 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
     );
     let mut terminate = signal(SignalKind::terminate()).context("SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT")?;
+    let mut hangup = signal(SignalKind::hangup()).context("SIGHUP")?;
     let service = Arc::new(Service::new(&settings.config));
     let mut loading = tokio::task::spawn(load(settings.clone(), Arc::clone(&service)));
     let mut failure = None;
+    let reloaded = Arc::clone(&service);
     let stop = async {
         let loaded = tokio::select! {
             _ = terminate.recv() => return,
@@ -92,23 +94,45 @@ async fn serve(settings: &Settings) -> anyhow::Result<()> {
             failure = Some(error);
             return;
         }
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => return,
+                _ = interrupt.recv() => return,
+                _ = hangup.recv() => reload(arguments, settings, &reloaded).await,
+            }
         }
     };
     server::run(listeners, service, stop).await?;
     failure.map_or(Ok(()), Err)
 }
 
-/// Loads the model beside the sockets, which say "not ready" until then.
+/// Reads the configuration again and takes it over, or keeps what runs and says why. Requests are served meanwhile.
+async fn reload(arguments: &Arguments, started_with: &Settings, service: &Arc<Service>) {
+    let result = match Settings::read(arguments) {
+        Ok(settings) => {
+            for key in settings.needs_restart(started_with) {
+                tracing::warn!(key, "takes effect after a restart");
+            }
+            load(settings, Arc::clone(service)).await
+        }
+        Err(errors) => Err(errors.into()),
+    };
+    service.metrics.reload(result.is_ok());
+    if let Err(error) = result {
+        tracing::error!("the configuration was not reloaded: {error:#}");
+    }
+}
+
+/// Loads the models beside the sockets, which say "not ready" until the first are there.
 async fn load(settings: Settings, service: Arc<Service>) -> anyhow::Result<()> {
     let metrics = Arc::clone(&service.metrics);
     let name = settings.config.sidecar.encoder.name.clone();
     let source = settings.encoder.clone();
     let config = settings.config.clone();
+    let previous = service.engine_in_use();
     let engine =
-        tokio::task::spawn_blocking(move || Engine::load(&settings, &metrics, None)).await??;
+        tokio::task::spawn_blocking(move || Engine::load(&settings, &metrics, previous.as_deref()))
+            .await??;
     let dimensions = engine.dimensions();
     service.set_ready(engine, &config);
     let seconds = service.metrics.startup_seconds.get();

@@ -105,6 +105,11 @@ struct ModelLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReloadLabels {
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct HeadLabels {
     head: String,
 }
@@ -133,6 +138,7 @@ pub struct Metrics {
     pub requests_in_progress: Gauge,
     queues: Queues,
     placements: Family<PlacementLabels, Gauge>,
+    reloads: Family<ReloadLabels, Counter>,
     heads: Family<HeadLabels, Histogram, fn() -> Histogram>,
     /// Handlers that panicked.
     pub panics: Counter,
@@ -234,6 +240,7 @@ impl Default for Metrics {
             requests_in_progress: Gauge::default(),
             queues: Queues::default(),
             placements: Family::default(),
+            reloads: Family::default(),
             heads: Family::new_with_constructor(|| Histogram::new(STAGE_SECONDS)),
             panics: Counter::default(),
             trained_heads: Gauge::default(),
@@ -258,6 +265,7 @@ impl Metrics {
         r.register("requests_shed", "Requests refused with 503, by reason", self.shed.clone());
         r.register("requests_in_progress", "Requests in progress", self.requests_in_progress.clone());
         r.register("model_placement", "1 for every loaded model, with where it runs and its precision", self.placements.clone());
+        r.register("config_reloads", "Reloads of the configuration, by result", self.reloads.clone());
         r.register_with_unit("head_duration", "Time of a head or classifier for the texts of a request, its wait for the model included", Unit::Seconds, self.heads.clone());
         r.register("rows_waiting", "Texts and windows that wait for a model", self.queues.rows_waiting.clone());
         r.register("tokens_waiting", "Tokens that wait for a model", self.queues.tokens_waiting.clone());
@@ -302,6 +310,12 @@ impl Metrics {
         }
     }
 
+    /// Counts a reload of the configuration.
+    pub fn reload(&self, succeeded: bool) {
+        let result = if succeeded { "ok" } else { "failed" };
+        self.reloads.get_or_create(&ReloadLabels { result }).inc();
+    }
+
     /// Records the time of a head or classifier, a name of the configuration.
     pub fn head(&self, head: &str, duration: Duration) {
         let labels = HeadLabels {
@@ -310,6 +324,11 @@ impl Metrics {
         self.heads
             .get_or_create(&labels)
             .observe(duration.as_secs_f64());
+    }
+
+    /// Forgets where models ran: those in use are said anew.
+    pub fn forget_placements(&self) {
+        self.placements.clear();
     }
 
     /// Says where a model runs.

@@ -120,6 +120,13 @@ impl Service {
         self.ready().map(|ready| Arc::clone(&ready.engine))
     }
 
+    /// The models, if they are loaded.
+    #[must_use]
+    pub fn engine_in_use(&self) -> Option<Arc<Engine>> {
+        let ready = self.ready.load();
+        ready.as_ref().map(|ready| Arc::clone(&ready.engine))
+    }
+
     /// A place among the requests in progress, freed when dropped.
     ///
     /// # Errors

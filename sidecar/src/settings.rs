@@ -74,6 +74,23 @@ impl Settings {
         })
     }
 
+    /// Keys that differ from those that the sidecar started with and that it reads at start alone.
+    #[must_use]
+    pub fn needs_restart(&self, started_with: &Self) -> Vec<&'static str> {
+        let (new, old) = (&self.config.sidecar, &started_with.config.sidecar);
+        [
+            ("sidecar.tcp", self.listen != started_with.listen),
+            (
+                "sidecar.unix_socket",
+                self.unix_socket != started_with.unix_socket,
+            ),
+            ("sidecar.tcp_access", new.tcp_access != old.tcp_access),
+        ]
+        .into_iter()
+        .filter_map(|(key, differs)| differs.then_some(key))
+        .collect()
+    }
+
     /// A file of the configuration: relative paths start where it lies.
     #[must_use]
     pub fn file_beside_config(&self, path: &Path) -> PathBuf {

@@ -1,15 +1,16 @@
 //! `/v1/analyze`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 use turnpike_core::reply::Fault;
 use turnpike_core::sidecar::{
-    AnalyzeRequest, AnalyzeResponse, AnalyzeTiming, CacheAnswer, CacheLookup, Head,
+    AnalyzeRequest, AnalyzeResponse, AnalyzeTiming, CATEGORY_HEAD, CacheAnswer, CacheLookup,
 };
 
-use super::engine::Analyzed;
+use super::engine::{Analyzed, AnswersByName, Engine, Wanted};
 use super::{Ready, Service};
 use crate::batching::Priority;
 use crate::cache::{Found, Partition};
@@ -48,6 +49,7 @@ impl Service {
     pub async fn analyze(&self, request: AnalyzeRequest) -> Result<AnalyzeResponse, Fault> {
         let query = request.cache.as_ref().map(Query::new).transpose()?;
         let ready = &*self.ready()?;
+        let wanted = wanted_heads(&ready.engine, &request.heads)?;
         let deadline = Instant::now() + ready.timeout;
         let mut response = AnalyzeResponse::default();
         if request.text.trim().is_empty() {
@@ -62,9 +64,9 @@ impl Service {
             }
         }
         let searches = query.is_some() && ready.cache_limits.is_some();
-        let wants_category =
-            request.heads.contains(&Head::Category) && !ready.engine.categories().is_empty();
-        if searches || wants_category {
+        let asked = |name: &str| request.heads.iter().any(|head| head == name);
+        let wants_category = asked(CATEGORY_HEAD) && !ready.engine.categories().is_empty();
+        if searches || wants_category || wanted.reads_vectors() {
             let query = query.as_ref().filter(|_| searches);
             let timing = &mut response.timing;
             let analyzed = self
@@ -74,6 +76,14 @@ impl Service {
                 let category = ready.engine.category(&request.text, &analyzed, deadline);
                 response.category = category.await.map_err(|e| self.inference_fault(&e))?;
             }
+            if wanted.reads_vectors() {
+                let judged =
+                    ready
+                        .engine
+                        .judge_analyzed(&request.text, &analyzed, &wanted, deadline);
+                let judged = judged.await.map_err(|e| self.inference_fault(&e))?;
+                response.heads.extend(scores(judged));
+            }
             if let Some(query) = query.filter(|_| !analyzed.truncated) {
                 let embedding = analyzed.embedding;
                 let found = self
@@ -81,6 +91,14 @@ impl Service {
                     .await?;
                 response.cache = found.map(|found| CacheAnswer::Hit(found.into()));
             }
+        }
+        if !wanted.is_empty() {
+            let texts: Arc<[String]> = [request.text.clone()].into();
+            let found = ready
+                .engine
+                .classify_by_models(&texts, &wanted, Priority::Route, deadline);
+            let (found, _) = found.await.map_err(|e| self.inference_fault(&e))?;
+            response.heads.extend(found.into_iter().flat_map(scores));
         }
         if query.is_some() && response.cache.is_none() {
             self.metrics.lookup(Lookup::Miss);
@@ -153,6 +171,34 @@ impl Service {
         }
         Ok(found)
     }
+}
+
+/// The heads and classifiers of these names, `category` aside.
+fn wanted_heads(engine: &Engine, asked: &[String]) -> Result<Wanted, Fault> {
+    let names: Vec<String> = asked
+        .iter()
+        .filter(|name| *name != CATEGORY_HEAD)
+        .cloned()
+        .collect();
+    engine.wanted(Some(&names)).map_err(|(at, known)| {
+        let name = &names[at];
+        let place = asked.iter().position(|asked| asked == name).unwrap_or(at);
+        let others = known.into_iter().filter(|name| name != CATEGORY_HEAD);
+        let known: Vec<String> = [CATEGORY_HEAD.to_owned()]
+            .into_iter()
+            .chain(others)
+            .collect();
+        Fault::BadRequest(format!(
+            "heads[{place}]: there is no head `{name}`; known: {}",
+            known.join(", ")
+        ))
+    })
+}
+
+fn scores(answers: AnswersByName) -> impl Iterator<Item = (String, BTreeMap<String, f32>)> {
+    answers
+        .into_iter()
+        .map(|(name, answer)| (name, answer.probabilities.into_iter().collect()))
 }
 
 fn micros(duration: Duration) -> u64 {

@@ -96,7 +96,8 @@ impl Wanted {
         !self.reads_vectors() && self.classifiers.is_empty()
     }
 
-    fn reads_vectors(&self) -> bool {
+    /// Whether the encoder's vector is needed.
+    pub(super) fn reads_vectors(&self) -> bool {
         !self.shipped.is_empty() || !self.own.is_empty()
     }
 }
@@ -193,7 +194,7 @@ impl Engine {
             })
         });
         let own = self.loaded.heads.iter();
-        let own = own.map(|own| (own.head.about.name.clone(), own.head.about.labels.clone()));
+        let own = own.map(|own| (own.name.clone(), own.head.about.labels.clone()));
         let classifiers = self.loaded.classifiers.iter();
         let classifiers =
             classifiers.map(|model| (model.value.name().to_owned(), model.value.labels()));
@@ -298,17 +299,34 @@ impl Engine {
         deadline: Instant,
     ) -> Result<(Vec<AnswersByName>, usize), InferenceError> {
         let by_heads = self.classify_by_heads(texts, wanted, priority, deadline);
+        let by_models = self.classify_by_models(texts, wanted, priority, deadline);
+        let ((mut all, tokens), (by_models, count)) = tokio::try_join!(by_heads, by_models)?;
+        for (text, answers) in all.iter_mut().zip(by_models) {
+            text.extend(answers);
+        }
+        Ok((all, tokens + count))
+    }
+
+    /// What classifiers say of texts; they run side by side.
+    pub(super) async fn classify_by_models(
+        &self,
+        texts: &Arc<[String]>,
+        wanted: &Wanted,
+        priority: Priority,
+        deadline: Instant,
+    ) -> Result<(Vec<AnswersByName>, usize), InferenceError> {
         let models = wanted.classifiers.iter();
         let models = models.filter_map(|at| self.loaded.classifiers.get(*at));
-        let by_models = futures_util::future::try_join_all(models.map(|model| async {
+        let found = futures_util::future::try_join_all(models.map(|model| async {
             let model = &model.value;
             let started_at = StdInstant::now();
             let answered = model.classify(texts, priority, deadline).await?;
             self.metrics.head(model.name(), started_at.elapsed());
             Ok((model.name().to_owned(), answered))
         }));
-        let ((mut all, mut tokens), by_models) = tokio::try_join!(by_heads, by_models)?;
-        for (name, (answers, count)) in by_models {
+        let mut tokens = 0;
+        let mut all: Vec<AnswersByName> = texts.iter().map(|_| BTreeMap::new()).collect();
+        for (name, (answers, count)) in found.await? {
             tokens += count;
             for (text, answer) in all.iter_mut().zip(answers) {
                 text.insert(name.clone(), answer);
@@ -366,12 +384,37 @@ impl Engine {
         Ok((all, tokens))
     }
 
+    /// What heads say of a text whose vector is known: where it is of all of the text, no further forward is needed.
+    ///
+    /// # Errors
+    /// [`InferenceError`].
+    pub(super) async fn judge_analyzed(
+        self: &Arc<Self>,
+        text: &str,
+        analyzed: &Analyzed,
+        wanted: &Wanted,
+        deadline: Instant,
+    ) -> Result<AnswersByName, InferenceError> {
+        if analyzed.is_window() {
+            let started_at = StdInstant::now();
+            let windows = vec![(text.to_owned(), analyzed.embedding.clone())];
+            let answers = self.judge(windows, wanted);
+            for name in answers.keys() {
+                self.metrics.head(name, started_at.elapsed());
+            }
+            return Ok(answers);
+        }
+        let texts: Arc<[String]> = [text.to_owned()].into();
+        let found = self.classify_by_heads(&texts, wanted, Priority::Route, deadline);
+        Ok(found.await?.0.into_iter().flatten().collect())
+    }
+
     fn own_names(&self, wanted: &Wanted) -> impl Iterator<Item = String> {
         let own = wanted
             .own
             .iter()
             .filter_map(|at| self.loaded.heads.get(*at));
-        own.map(|own| own.head.about.name.clone())
+        own.map(|own| own.name.clone())
     }
 
     /// What the heads say of the windows of one text.
@@ -407,7 +450,7 @@ impl Engine {
             }
             let labels = head.about.labels.iter().cloned();
             answers.insert(
-                head.about.name.clone(),
+                own.name.clone(),
                 Answer {
                     probabilities: labels.zip(pool.probabilities()).collect(),
                     ..Answer::default()

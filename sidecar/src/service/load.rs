@@ -14,6 +14,7 @@ use crate::encoder::{Embedding, Encoder, OnnxEncoder};
 use crate::heads::{OwnHead, OwnHeadError, encoder_id};
 use crate::metrics::Metrics;
 use crate::model::TokenizedText;
+use crate::onnx::device::Placement;
 use crate::onnx::runtime::{self, RuntimeError};
 use crate::onnx::{Device, FilesError, LoadError, ModelFiles, Source};
 use crate::settings::Settings;
@@ -170,6 +171,7 @@ fn warm_up(
 /// A head that a user has trained.
 #[derive(Debug)]
 pub(super) struct LoadedHead {
+    pub(super) name: String,
     pub(super) head: OwnHead,
     pub(super) pooling: Pooling,
 }
@@ -179,6 +181,15 @@ pub(super) struct LoadedHead {
 pub(super) struct Kept<T> {
     key: String,
     pub(super) value: Arc<T>,
+    placed: Option<Placed>,
+}
+
+/// Where a model was put.
+#[derive(Debug, Clone)]
+struct Placed {
+    model: String,
+    device: String,
+    precision: Precision,
 }
 
 impl<T> Clone for Kept<T> {
@@ -186,29 +197,63 @@ impl<T> Clone for Kept<T> {
         Self {
             key: self.key.clone(),
             value: Arc::clone(&self.value),
+            placed: self.placed.clone(),
+        }
+    }
+}
+
+impl Placed {
+    fn new(model: &str, files: &ModelFiles, device: Placement, precision: Precision) -> Self {
+        tracing::info!(
+            model,
+            graph = %files.graph.display(),
+            %device,
+            precision = precision.name(),
+            "loaded"
+        );
+        Self {
+            model: model.to_owned(),
+            device: device.to_string(),
+            precision,
         }
     }
 }
 
 impl<T> Kept<T> {
+    /// Says in the metrics where it runs.
+    fn count(&self, metrics: &Metrics) {
+        if let Some(placed) = &self.placed {
+            metrics.placed(
+                &placed.model,
+                placed.device.clone(),
+                placed.precision.name(),
+            );
+        }
+    }
+
     /// Made from parts; no configuration has its key.
     pub(super) fn of(value: T) -> Self {
         Self {
             key: String::new(),
             value: Arc::new(value),
+            placed: None,
         }
     }
 
     fn load(
         key: String,
         previous: Option<&Self>,
-        load: impl FnOnce() -> Result<T, StartError>,
+        load: impl FnOnce() -> Result<(T, Placed), StartError>,
     ) -> Result<Self, StartError> {
         if let Some(previous) = previous.filter(|previous| previous.key == key) {
             return Ok(previous.clone());
         }
-        let value = Arc::new(load()?);
-        Ok(Self { key, value })
+        let (value, placed) = load()?;
+        Ok(Self {
+            key,
+            value: Arc::new(value),
+            placed: Some(placed),
+        })
     }
 }
 
@@ -249,17 +294,6 @@ impl Loader<'_> {
 
     fn threads(&self) -> usize {
         self.settings.config.sidecar.intra_threads.into()
-    }
-
-    fn placed(&self, model: &str, files: &ModelFiles, placement: String, precision: Precision) {
-        tracing::info!(
-            model,
-            graph = %files.graph.display(),
-            device = placement,
-            precision = precision.name(),
-            "loaded"
-        );
-        self.metrics.placed(model, placement, precision.name());
     }
 
     fn encoder(
@@ -303,13 +337,9 @@ impl Loader<'_> {
                 self.threads(),
             )
             .map_err(|source| model_error(&files, source))?;
-            self.placed(
-                ENCODER,
-                &files,
-                encoder.placement().to_string(),
-                config.precision,
-            );
-            LoadedEncoder::new(tokenizer, Arc::new(encoder), sidecar, self.metrics)
+            let placed = Placed::new(ENCODER, &files, encoder.placement(), config.precision);
+            let encoder = LoadedEncoder::new(tokenizer, Arc::new(encoder), sidecar, self.metrics)?;
+            Ok((encoder, placed))
         })
     }
 
@@ -347,17 +377,12 @@ impl Loader<'_> {
             let tokenizer = load_tokenizer(&files.tokenizer, window, "")?;
             let model = LabelModel::load(&self.environment, &files, self.device, self.threads())
                 .map_err(|source| model_error(&files, source))?;
-            self.placed(
-                &config.name,
-                &files,
-                model.placement().to_string(),
-                config.precision,
-            );
+            let placed = Placed::new(&config.name, &files, model.placement(), config.precision);
             warm_up(&tokenizer, |row| {
                 use crate::model::Model as _;
                 model.forward(&[row]).map(drop).map_err(|e| e.to_string())
             })?;
-            Ok(Classifier::new(
+            let classifier = Classifier::new(
                 config,
                 &files,
                 pooling,
@@ -365,7 +390,8 @@ impl Loader<'_> {
                 model,
                 self.limits,
                 self.metrics,
-            )?)
+            )?;
+            Ok((classifier, placed))
         })
     }
 
@@ -394,7 +420,12 @@ impl Loader<'_> {
                 Pooling::of(background, &head.about.labels, false).map_err(|message| {
                     config_error(format!("sidecar.heads[{at}].background_label"), message)
                 })?;
-            heads.push(Arc::new(LoadedHead { head, pooling }));
+            let name = config.name.clone();
+            heads.push(Arc::new(LoadedHead {
+                name,
+                head,
+                pooling,
+            }));
         }
         Ok(heads)
     }
@@ -446,6 +477,11 @@ impl Engine {
             classifiers.push(loader.classifier(at, config, kept)?);
         }
         let heads = loader.heads(&encoder.value)?;
+        metrics.forget_placements();
+        encoder.count(metrics);
+        for classifier in &classifiers {
+            classifier.count(metrics);
+        }
         let loaded = Loaded {
             encoder,
             classifiers,

@@ -23,7 +23,7 @@ use turnpike_sidecar::metrics::Metrics;
 use turnpike_sidecar::onnx::{Device, ModelFiles, Source, runtime};
 use turnpike_sidecar::server::{self, Listeners};
 use turnpike_sidecar::service::{Engine, LoadedEncoder, Service};
-use turnpike_sidecar::settings::config_from_yaml;
+use turnpike_sidecar::settings::{Settings, config_from_yaml};
 use turnpike_sidecar::tokenizer::TextTokenizer;
 
 pub(crate) type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
@@ -90,6 +90,33 @@ pub(crate) fn engine(
     Ok(Engine::with_encoder(loaded, config, metrics)?)
 }
 
+/// The repository's root.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+pub(crate) fn settings(config: &Config) -> Settings {
+    let mut config = config.clone();
+    let from_root = |path: &mut String| {
+        if !path.is_empty() {
+            *path = root().join(&*path).display().to_string();
+        }
+    };
+    from_root(&mut config.sidecar.encoder.path);
+    for model in &mut config.sidecar.classifiers {
+        from_root(&mut model.path);
+    }
+    let encoder = &config.sidecar.encoder;
+    Settings {
+        unix_socket: None,
+        listen: ([127, 0, 0, 1], 0).into(),
+        encoder: Source::of(&encoder.path, &encoder.repository),
+        onnxruntime: Some(onnxruntime()),
+        folder: root(),
+        config,
+    }
+}
+
 /// A running sidecar.
 pub(crate) struct Sidecar {
     pub(crate) address: SocketAddr,
@@ -109,6 +136,25 @@ impl Sidecar {
         let engine = engine(config, encoder, &sidecar.service.metrics)?;
         sidecar.service.set_ready(engine, config);
         Ok(sidecar)
+    }
+
+    /// With what `config` names, loaded as the program does; relative paths start at the repository's root.
+    pub(crate) async fn start_from(config: &Config) -> Outcome<Self> {
+        let sidecar = Self::start_loading(config, None).await?;
+        sidecar.reload(config).await?;
+        Ok(sidecar)
+    }
+
+    /// Takes over another configuration, as the program does on SIGHUP.
+    pub(crate) async fn reload(&self, config: &Config) -> Outcome<()> {
+        let metrics = Arc::clone(&self.service.metrics);
+        let settings = settings(config);
+        let previous = self.service.engine_in_use();
+        let engine = tokio::task::spawn_blocking(move || {
+            Engine::load(&settings, &metrics, previous.as_deref())
+        });
+        self.service.set_ready(engine.await??, config);
+        Ok(())
     }
 
     /// Without a model yet.

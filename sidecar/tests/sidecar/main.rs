@@ -13,4 +13,6 @@ mod harness;
 mod hub;
 mod lifecycle;
 mod overload;
+mod reference;
 mod refusals;
+mod reload;

@@ -40,7 +40,7 @@ async fn bad_requests_are_refused_with_the_place_of_the_mistake() -> Outcome<()>
         (
             ANALYZE,
             r#"{"text":"x","heads":["mood"]}"#,
-            "heads[0]: unknown variant `mood`, expected `category`",
+            "heads[0]: there is no head `mood`; known: category, fresh",
         ),
         (ANALYZE, r#"{"text":"x","txt":"y"}"#, "unknown field `txt`"),
         (

@@ -68,6 +68,27 @@ impl Default for SidecarConfig {
     }
 }
 
+impl SidecarConfig {
+    /// Names and thresholds of the heads and classifiers that conditions may name; none where nobody may ask.
+    pub fn asked_heads(&self) -> impl Iterator<Item = (&str, f32)> {
+        let heads = self
+            .heads
+            .iter()
+            .map(|head| (head.name.as_str(), head.threshold));
+        let models = self.classifiers.iter();
+        let models = models.map(|model| (model.name.as_str(), model.threshold));
+        heads.chain(models).filter(|_| self.enabled)
+    }
+
+    /// Labels of the language model.
+    pub fn llm_labels(&self) -> impl Iterator<Item = &str> {
+        let labels = self.llm_classifier.iter().flat_map(|llm| &llm.labels);
+        labels
+            .map(|label| label.name.as_str())
+            .filter(|_| self.enabled)
+    }
+}
+
 /// `sidecar.tcp_access`: who may call over TCP. Without a key, whoever reaches the port.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -184,19 +205,28 @@ impl Default for BatchingConfig {
 }
 
 /// `sidecar.heads`: a head over the encoder's vector.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SidecarHeadConfig {
+    /// Name under which `/v1/classify` and conditions know it.
+    pub name: String,
     /// File of `turnpike train-head --sidecar`, relative to the configuration.
     pub path: String,
+    /// Probability from which a label counts for a condition, 0 to 1.
+    #[serde(default = "half")]
+    pub threshold: f32,
     /// The label that says that there is nothing, for guards: the window of a long text where it is least probable decides, so
     /// that nothing hides in the middle. Without it the windows' mean decides, as for topics.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub background_label: Option<String>,
 }
 
+fn half() -> f32 {
+    0.5
+}
+
 /// `sidecar.classifiers`: a sequence or token classification model, exported to ONNX.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelClassifierConfig {
     /// Name under which `/v1/classify` and conditions know it.
@@ -213,6 +243,9 @@ pub struct ModelClassifierConfig {
     /// Tokens of a window; longer texts are read in several. 0 = as many as the model reads, at most 512.
     #[serde(default)]
     pub max_tokens: u32,
+    /// Probability from which a label counts for a condition, 0 to 1.
+    #[serde(default = "half")]
+    pub threshold: f32,
     /// As for heads. Models whose labels are each a question of their own need none: the window where a label is most
     /// probable decides.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -107,6 +107,8 @@ impl Config {
             keywords,
             categories,
             labels: self.check_heads(&mut c),
+            sidecar_heads: self.sidecar.asked_heads().map(|(name, _)| name).collect(),
+            llm_labels: self.sidecar.llm_labels().collect(),
         };
         for (i, decision) in self.decisions.iter().enumerate() {
             self.check_decision(&mut c, &format!("decisions[{i}]"), decision, &names);

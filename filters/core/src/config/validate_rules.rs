@@ -12,6 +12,10 @@ pub(super) struct Names<'n> {
     pub(super) categories: BTreeSet<&'n str>,
     /// `head:label`; `None` when not all are known here.
     pub(super) labels: Option<BTreeSet<String>>,
+    /// Heads of the sidecar, whose labels it knows.
+    pub(super) sidecar_heads: BTreeSet<&'n str>,
+    /// Labels of the language model.
+    pub(super) llm_labels: BTreeSet<&'n str>,
 }
 
 const EFFORTS: [&str; 3] = ["low", "medium", "high"];
@@ -102,8 +106,14 @@ fn check_rule(c: &mut Checker, at: &str, rule: &RuleConfig, names: &Names<'_>) {
                 SignalKind::Domain => {
                     c.known(format!("{at}.name"), "category", name, &names.categories);
                 }
+                SignalKind::Llm => {
+                    let what = "label of `sidecar.llm_classifier`";
+                    c.known(format!("{at}.name"), what, name, &names.llm_labels);
+                }
                 SignalKind::Head => {
-                    if let Some(labels) = &names.labels {
+                    let head = name.split_once(':').map(|(head, _)| head);
+                    let elsewhere = head.is_some_and(|head| names.sidecar_heads.contains(head));
+                    if let Some(labels) = names.labels.as_ref().filter(|_| !elsewhere) {
                         let labels = labels.iter().map(String::as_str).collect();
                         c.known(format!("{at}.name"), "head and label", name, &labels);
                     }

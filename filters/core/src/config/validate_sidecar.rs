@@ -2,6 +2,8 @@
 
 use super::validate::Checker;
 use super::{Config, LlmClassifierConfig, LlmEngine, SidecarConfig};
+use crate::decision::HEADS;
+use crate::sidecar::{CATEGORY_HEAD, LLM_HEAD};
 
 impl Config {
     pub(super) fn check_sidecar(&self, c: &mut Checker) {
@@ -37,8 +39,13 @@ impl Config {
         check_device(c, &sidecar.device);
         check_access(c, sidecar);
         check_batching(c, sidecar);
+        let names = sidecar.heads.iter().map(|head| head.name.as_str());
+        c.unique("sidecar.heads", names);
         for (i, head) in sidecar.heads.iter().enumerate() {
-            c.not_empty(format!("sidecar.heads[{i}].path"), &head.path);
+            let at = format!("sidecar.heads[{i}]");
+            c.not_empty(format!("{at}.path"), &head.path);
+            c.unit_interval(&format!("{at}.threshold"), head.threshold);
+            self.check_head_name(c, &at, &head.name);
         }
         let names = sidecar.classifiers.iter().map(|m| m.name.as_str());
         c.unique("sidecar.classifiers", names);
@@ -48,15 +55,35 @@ impl Config {
             if model.max_tokens != 0 {
                 within(c, &format!("{at}.max_tokens"), model.max_tokens, 8, 8192);
             }
-            if model.name.contains(':') {
-                c.error(
-                    format!("{at}.name"),
-                    "must not hold `:`, which divides name and label",
-                );
-            }
+            c.unit_interval(&format!("{at}.threshold"), model.threshold);
+            self.check_head_name(c, &at, &model.name);
         }
         if let Some(llm) = &sidecar.llm_classifier {
             check_llm(c, llm);
+        }
+    }
+
+    /// A name that conditions can tell from its label and from other heads.
+    fn check_head_name(&self, c: &mut Checker, at: &str, name: &str) {
+        let taken = HEADS.iter().any(|(head, _)| *head == name)
+            || [CATEGORY_HEAD, LLM_HEAD].contains(&name)
+            || self
+                .classifier
+                .heads
+                .iter()
+                .any(|h| h.about().is_some_and(|(own, _)| own == name));
+        let elsewhere = self.sidecar.heads.iter().map(|head| &head.name);
+        let elsewhere = elsewhere.chain(self.sidecar.classifiers.iter().map(|model| &model.name));
+        if name.contains(':') {
+            c.error(
+                format!("{at}.name"),
+                "must not hold `:`, which divides head and label",
+            );
+        } else if taken || elsewhere.filter(|other| *other == name).count() > 1 {
+            c.error(
+                format!("{at}.name"),
+                format!("`{name}` is taken by another head"),
+            );
         }
     }
 }

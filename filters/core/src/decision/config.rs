@@ -219,9 +219,11 @@ pub enum SignalKind {
     /// A category, decided by the model in the proxy where it is sure, else by the sidecar.
     #[serde(alias = "category")]
     Domain,
-    /// A label of a head of the model in the proxy, as `head:label`: `toxicity:toxic`, `complexity:complex`, `fresh:fresh`,
-    /// `jailbreak:jailbreak`, or one of `classifier.heads`.
+    /// A label of a head, as `head:label`. In the proxy: `toxicity:toxic`, `complexity:complex`, `fresh:fresh`,
+    /// `jailbreak:jailbreak`, or one of `classifier.heads`. In the sidecar: one of `sidecar.heads` or `sidecar.classifiers`.
     Head,
+    /// A label of `sidecar.llm_classifier`.
+    Llm,
 }
 
 /// A model that a decision may choose.

@@ -7,6 +7,8 @@
 //!
 //! So a request that rules alone decide costs no reading and no call.
 
+use crate::sidecar::{HeadScores, LLM_HEAD};
+
 use super::config::{DecisionConfig, RuleConfig, RuleOperator, SignalKind};
 
 /// What is known about the category of a request.
@@ -29,6 +31,8 @@ pub struct Known<'k> {
     pub labels: Labels<'k>,
     /// The category.
     pub category: Category<'k>,
+    /// What heads of the sidecar say; `None` when it was not asked.
+    pub asked: Option<&'k HeadScores>,
 }
 
 /// What is known of the labels of heads.
@@ -70,7 +74,7 @@ pub enum Verdict {
     Open,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 enum Rule {
     All(Vec<Rule>),
     Any(Vec<Rule>),
@@ -78,8 +82,33 @@ enum Rule {
     Keyword(usize),
     Category(String),
     Label(LabelRef),
+    Asked(AskedLabel),
     /// What validation refuses; never true.
     Never,
+}
+
+/// A label of a head of the sidecar.
+#[derive(Debug, Clone, PartialEq)]
+struct AskedLabel {
+    head: String,
+    label: String,
+    /// Probability from which it counts; `None`: where it is the most probable.
+    threshold: Option<f32>,
+}
+
+impl AskedLabel {
+    fn is_in(&self, scores: &HeadScores) -> bool {
+        let Some(labels) = scores.get(&self.head) else {
+            return false;
+        };
+        let Some(probability) = labels.get(&self.label) else {
+            return false;
+        };
+        match self.threshold {
+            Some(threshold) => *probability >= threshold,
+            None => labels.values().all(|other| other <= probability),
+        }
+    }
 }
 
 /// `None` = unknown.
@@ -89,6 +118,20 @@ type Truth = Option<bool>;
 struct Names<'n> {
     keyword_rules: &'n [String],
     label: &'n dyn Fn(&str) -> Option<LabelRef>,
+    sidecar_heads: &'n [(String, f32)],
+}
+
+impl Names<'_> {
+    /// The `head:label` of a head of the sidecar.
+    fn asked(&self, name: &str) -> Option<AskedLabel> {
+        let (head, label) = name.split_once(':')?;
+        let (head, threshold) = self.sidecar_heads.iter().find(|(known, _)| known == head)?;
+        Some(AskedLabel {
+            head: head.clone(),
+            label: label.into(),
+            threshold: Some(*threshold),
+        })
+    }
 }
 
 impl Rule {
@@ -108,7 +151,16 @@ impl Rule {
                     .position(|r| *r == name)
                     .map_or(Self::Never, Self::Keyword)
             }
-            (None, Some(SignalKind::Head)) => (names.label)(&name).map_or(Self::Never, Self::Label),
+            (None, Some(SignalKind::Head)) => match ((names.label)(&name), names.asked(&name)) {
+                (Some(label), _) => Self::Label(label),
+                (None, Some(asked)) => Self::Asked(asked),
+                (None, None) => Self::Never,
+            },
+            (None, Some(SignalKind::Llm)) => Self::Asked(AskedLabel {
+                head: LLM_HEAD.into(),
+                label: name,
+                threshold: None,
+            }),
             (None, None) => Self::Never,
         }
     }
@@ -129,6 +181,7 @@ impl Rule {
                 Labels::Partly(labels) => wanted.is_in(labels).then_some(true),
                 Labels::Read(labels) => Some(wanted.is_in(labels)),
             },
+            Self::Asked(wanted) => known.asked.map(|scores| wanted.is_in(scores)),
             Self::Never => Some(false),
         }
     }
@@ -138,7 +191,16 @@ impl Rule {
             Self::All(rules) | Self::Any(rules) => rules.iter().any(Self::reads_category),
             Self::Not(rule) => rule.reads_category(),
             Self::Category(_) => true,
-            Self::Keyword(_) | Self::Label(_) | Self::Never => false,
+            Self::Keyword(_) | Self::Label(_) | Self::Asked(_) | Self::Never => false,
+        }
+    }
+
+    fn asked(&self, found: &mut Vec<String>) {
+        match self {
+            Self::All(rules) | Self::Any(rules) => rules.iter().for_each(|r| r.asked(found)),
+            Self::Not(rule) => rule.asked(found),
+            Self::Asked(asked) => found.push(asked.head.clone()),
+            Self::Keyword(_) | Self::Category(_) | Self::Label(_) | Self::Never => {}
         }
     }
 
@@ -147,7 +209,7 @@ impl Rule {
             Self::All(rules) | Self::Any(rules) => rules.iter().for_each(|r| r.labels(found)),
             Self::Not(rule) => rule.labels(found),
             Self::Label(label) => found.push(*label),
-            Self::Keyword(_) | Self::Category(_) | Self::Never => {}
+            Self::Keyword(_) | Self::Category(_) | Self::Asked(_) | Self::Never => {}
         }
     }
 }
@@ -174,16 +236,18 @@ pub struct Engine {
 
 impl Engine {
     /// Compiles decisions; `keyword_rules` are the names of the rules in the order of their matches, `label` finds the
-    /// `head:label` of a condition.
+    /// `head:label` of a condition in the proxy, `sidecar_heads` are those of the sidecar with their thresholds.
     #[must_use]
     pub fn compile(
         decisions: &[DecisionConfig],
         keyword_rules: &[String],
         label: &dyn Fn(&str) -> Option<LabelRef>,
+        sidecar_heads: &[(String, f32)],
     ) -> Self {
         let names = Names {
             keyword_rules,
             label,
+            sidecar_heads,
         };
         let mut order: Vec<(usize, &DecisionConfig)> = decisions.iter().enumerate().collect();
         order.sort_by_key(|(_, decision)| std::cmp::Reverse(decision.priority));
@@ -201,6 +265,18 @@ impl Engine {
         for (_, rule) in &self.rules {
             rule.labels(&mut found);
         }
+        found
+    }
+
+    /// The heads of the sidecar that conditions name.
+    #[must_use]
+    pub fn asked(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        for (_, rule) in &self.rules {
+            rule.asked(&mut found);
+        }
+        found.sort_unstable();
+        found.dedup();
         found
     }
 
@@ -241,7 +317,8 @@ mod tests {
                 every_part: false,
             })
         };
-        Engine::compile(&decisions, &["code".into(), "urgent".into()], &label)
+        let rules = ["code".into(), "urgent".into()];
+        Engine::compile(&decisions, &rules, &label, &[("intent".into(), 0.6)])
     }
 
     impl Engine {
@@ -250,6 +327,7 @@ mod tests {
                 keywords,
                 labels: Labels::Unread,
                 category,
+                asked: None,
             })
         }
     }
@@ -348,6 +426,7 @@ mod tests {
                 keywords: &[],
                 labels,
                 category: Category::Unasked,
+                asked: None,
             })
         };
         assert_eq!(with(Labels::Unread), Verdict::Open);
@@ -365,5 +444,38 @@ mod tests {
             "what was not read may be angry"
         );
         assert_eq!(engine.labels().len(), 2);
+    }
+
+    #[test]
+    fn a_head_of_the_sidecar_is_unknown_until_it_was_asked() {
+        let engine = engine(
+            "[{name: a, rules: {type: head, name: 'intent:refund'}, modelRefs: []}, {name: b, rules: {type: llm, name: COMPLEX}, modelRefs: []}]",
+        );
+        assert_eq!(engine.asked(), ["intent", "llm"]);
+        let with = |asked: Option<serde_json::Value>| {
+            let asked: Option<HeadScores> =
+                asked.map(|asked| serde_json::from_value(asked).unwrap());
+            engine.decide(&Known {
+                keywords: &[],
+                labels: Labels::Unread,
+                category: Category::Unasked,
+                asked: asked.as_ref(),
+            })
+        };
+        let scores = |refund: f32, complex: f32| {
+            Some(serde_json::json!({
+                "intent": {"refund": refund, "other": 1.0 - refund},
+                "llm": {"COMPLEX": complex, "MODERATE": 0.4},
+            }))
+        };
+        assert_eq!(with(None), Verdict::Open);
+        assert_eq!(with(scores(0.6, 0.0)), Verdict::Decided(0));
+        assert_eq!(
+            with(scores(0.59, 0.41)),
+            Verdict::Decided(1),
+            "the most probable"
+        );
+        assert_eq!(with(scores(0.59, 0.39)), Verdict::NoneHolds);
+        assert_eq!(with(Some(serde_json::json!({}))), Verdict::NoneHolds);
     }
 }

@@ -35,6 +35,10 @@ pub struct Router<S> {
     pub(super) sidecar_enabled: bool,
     /// Whether the sidecar may know what is open: it tells categories.
     pub(super) sidecar_may_settle: bool,
+    /// Whether some condition names a category.
+    pub(super) reads_category: bool,
+    /// Heads of the sidecar that conditions name.
+    pub(super) asked: Vec<String>,
     pub(super) on_error: OnError,
     category_threshold: f32,
     pub(super) cache: Option<Partitioner>,
@@ -104,8 +108,12 @@ impl<S: Signals> Router<S> {
             let routed = routes.iter().map(|route| &route.policy);
             routed.chain(policies.values())
         };
-        let engine = Engine::compile(&config.decisions, &rule_names, &|name| signals.label(name));
+        let asked = config.sidecar.asked_heads();
+        let asked: Vec<(String, f32)> = asked.map(|(name, t)| (name.to_owned(), t)).collect();
+        let label = |name: &str| signals.label(name);
+        let engine = Engine::compile(&config.decisions, &rule_names, &label, &asked);
         let (labels, reads_category) = (engine.labels(), engine.reads_category());
+        let asked = engine.asked();
         let wanted = Wanted {
             topics: false,
             labels: !labels.is_empty(),
@@ -133,7 +141,9 @@ impl<S: Signals> Router<S> {
             default_route: plain("default"),
             fallback_route: plain("fallback"),
             sidecar_enabled: config.sidecar.enabled,
-            sidecar_may_settle: config.sidecar.enabled && reads_category,
+            sidecar_may_settle: config.sidecar.enabled && (reads_category || !asked.is_empty()),
+            reads_category,
+            asked,
             on_error: config.sidecar.on_error,
             category_threshold: config.classifier.category_model.threshold,
             cache,
@@ -156,6 +166,12 @@ impl<S: Signals> Router<S> {
             Verdict::NoneHolds => Some(&self.default_route),
             Verdict::Open => None,
         }
+    }
+
+    /// The route of a decision.
+    pub(super) fn of_decision(&self, name: &str) -> Option<&Route> {
+        let all = self.routes.iter().chain([&self.default_route]);
+        all.into_iter().find(|route| route.decision == name)
     }
 
     /// The route when the category was needed and could not be had.

@@ -17,7 +17,7 @@ use crate::record::{Cache, Record};
 use crate::reply::Fault;
 use crate::request::{Edits, Endpoint, Request};
 use crate::sidecar::{
-    ANALYZE_PATH, AnalyzeRequest, AnalyzeResponse, CacheAnswer, CacheLookup, Head,
+    ANALYZE_PATH, AnalyzeRequest, AnalyzeResponse, CATEGORY_HEAD, CacheAnswer, CacheLookup,
 };
 use crate::state;
 
@@ -182,7 +182,7 @@ impl<S: Signals> RouterStream<S> {
         let is_auto = router.auto_names.contains(&request.model);
         let route = if is_auto {
             work.keywords = router.signals.keywords(&request.routing_text(&work.body));
-            router.route(work.known(Category::Unasked)).cloned()
+            router.route(work.known(Category::Unasked, None)).cloned()
         } else {
             let Some(route) = router.named(&request.model) else {
                 return refuse(host, &Fault::UnknownModel(request.model.clone()));
@@ -312,10 +312,8 @@ impl<S: Signals> RouterStream<S> {
         let (route, category) = match route {
             Some(route) => (Some(route), state::NONE.to_owned()),
             None => {
-                let route = router.route(work.known(match read {
-                    Some(name) => Category::Is(name),
-                    None => Category::Unasked,
-                }));
+                let category = read.map_or(Category::Unasked, Category::Is);
+                let route = router.route(work.known(category, None));
                 // Nobody else can be asked for what is still open.
                 let last = || (!router.sidecar_may_settle).then(|| router.fallback());
                 let route = route.or_else(last);
@@ -386,9 +384,10 @@ impl<S: Signals> RouterStream<S> {
     }
 
     fn ask(&mut self, router: &Router<S>, host: &mut impl Host, mut question: Question) -> Flow {
-        let needs_category = question.route.is_none();
+        let is_open = question.route.is_none();
+        let needs_category = is_open && router.reads_category && question.category == state::NONE;
         let text = match &question.lookup {
-            Some(lookup) if !needs_category => lookup.text.clone(),
+            Some(lookup) if !is_open => lookup.text.clone(),
             _ => question.work.request.routing_text(&question.work.body),
         };
         let threshold = match &question.route {
@@ -397,11 +396,11 @@ impl<S: Signals> RouterStream<S> {
         };
         let ask = AnalyzeRequest {
             text,
-            heads: if needs_category {
-                vec![Head::Category]
-            } else {
-                Vec::new()
-            },
+            heads: needs_category
+                .then(|| CATEGORY_HEAD.to_owned())
+                .into_iter()
+                .chain(router.asked.iter().filter(|_| is_open).cloned())
+                .collect(),
             cache: question.lookup.as_ref().map(|lookup| CacheLookup {
                 partition: lookup.partition.clone(),
                 similarity_threshold: threshold,
@@ -470,19 +469,27 @@ impl<S: Signals> RouterStream<S> {
             .map(|h| h.category.as_str())
             .filter(|c| !c.is_empty());
         let category = match (&answer.category, stored_category) {
+            _ if read_category != state::NONE => Category::Is(&read_category),
             (None, Some(stored)) if stored != state::NONE => Category::Is(stored),
             (scored, _) => router.category(scored.as_ref()),
         };
         let category_name = match category {
             Category::Is(name) if route.is_none() => name.to_owned(),
-            _ => read_category,
+            _ => read_category.clone(),
         };
         let route = match route {
             Some(route) => route,
-            None => router
-                .route(work.known(category))
-                .unwrap_or(router.fallback())
-                .clone(),
+            None => {
+                // So are heads: the decision that they made of the same text is the stored one.
+                let unread = answer.heads.is_empty() && !router.asked.is_empty();
+                let stored = hit.as_ref().filter(|_| unread);
+                let asked = stored.is_none().then_some(&answer.heads);
+                router
+                    .route(work.known(category, asked))
+                    .or_else(|| router.of_decision(&stored?.decision))
+                    .unwrap_or(router.fallback())
+                    .clone()
+            }
         };
         if let Some(block) = route.policy.judge(&work.findings) {
             return self.block(router, host, &work, block);

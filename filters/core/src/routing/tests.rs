@@ -668,3 +668,63 @@ fn labels_are_still_known_when_the_category_is() {
     );
     assert_eq!(host.state["turnpike.decision"], "math");
 }
+
+const ASKED: &str = "
+semantic_cache: {enabled: true, scope: global}
+sidecar: {heads: [{name: intent, path: intent.json}], llm_classifier: {url: 'http://127.0.0.1:1/v1', model: m}}
+";
+
+/// Decisions by heads of the sidecar, before all others.
+fn asking() -> Router<Words> {
+    let decisions = "decisions:
+  - {name: refund, priority: 8, rules: {type: head, name: 'intent:refund'}, modelRefs: [{model: coder}]}
+  - {name: hard, priority: 7, rules: {operator: AND, conditions: [{type: llm, name: COMPLEX}, {type: domain, name: math}]}, modelRefs: [{model: big}]}";
+    let yaml = format!("{}{ASKED}", CONFIG.replace("decisions:", decisions));
+    let config = Config::from_value(serde_saphyr::from_str(&yaml).unwrap()).unwrap();
+    assert_eq!(config.validate(), []);
+    Router::compile(&config, &["router".into()], Words)
+}
+
+#[test]
+fn heads_of_the_sidecar_decide_with_the_one_call() {
+    let router = asking();
+    for (body, decision) in [
+        (
+            serde_json::json!({"heads": {"intent": {"refund": 0.9}}}),
+            "refund",
+        ),
+        (
+            serde_json::json!({"category": {"label": "math", "confidence": 0.9}, "heads": {"llm": {"COMPLEX": 0.7, "META": 0.3}}}),
+            "hard",
+        ),
+        (
+            serde_json::json!({"heads": {"llm": {"COMPLEX": 0.7}}}),
+            "default",
+        ),
+    ] {
+        let mut host = chat("auto", "give me my money back");
+        let (mut stream, flow) = run(&router, &mut host);
+        assert_eq!(flow, Flow::Pause);
+        assert_eq!(
+            host.asked[0].1["heads"],
+            serde_json::json!(["category", "intent", "llm"])
+        );
+        answer(&router, &mut stream, &mut host, body);
+        assert_eq!(host.state["turnpike.decision"], decision);
+        assert_eq!(host.asked.len(), 1);
+    }
+}
+
+#[test]
+fn an_exact_hit_without_heads_is_served_by_the_decision_that_stored_it() {
+    let router = asking();
+    let mut host = chat("auto", "give me my money back");
+    let (mut stream, _) = run(&router, &mut host);
+    let hit = serde_json::json!({"cache": {
+        "status": "hit", "similarity": 1.0, "model": "coder", "decision": "refund", "category": "none",
+        "age_seconds": 3, "body": "{}",
+    }});
+    answer(&router, &mut stream, &mut host, hit);
+    assert_eq!(host.reply.as_ref().unwrap().status, 200);
+    assert_eq!(host.state["turnpike.decision"], "refund");
+}

@@ -4,6 +4,7 @@ use super::signals::Part;
 use crate::decision::{Category, Known, Labels};
 use crate::guard::Findings;
 use crate::request::{Endpoint, Request, Role};
+use crate::sidecar::HeadScores;
 
 /// A request in work.
 #[derive(Debug)]
@@ -45,7 +46,11 @@ impl Work {
     }
 
     /// What decisions may know of it.
-    pub(super) fn known<'w>(&'w self, category: Category<'w>) -> Known<'w> {
+    pub(super) fn known<'w>(
+        &'w self,
+        category: Category<'w>,
+        asked: Option<&'w HeadScores>,
+    ) -> Known<'w> {
         Known {
             keywords: &self.keywords,
             labels: match self.read {
@@ -54,6 +59,7 @@ impl Work {
                 Extent::All => Labels::Read(&self.labels),
             },
             category,
+            asked,
         }
     }
 

@@ -5,6 +5,8 @@
 //!
 //! Errors are OpenAI error objects ([`crate::reply`]): 400 bad request, 413 too large, 503 overloaded or not ready.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// Largest body that the sidecar reads: a cached answer and its question, JSON-escaped twice over.
@@ -22,21 +24,19 @@ pub const CACHE_ENTRIES_PATH: &str = "/v1/cache/entries";
 pub struct AnalyzeRequest {
     /// The text, usually the last user message.
     pub text: String,
-    /// Classification heads to read.
+    /// Heads to read: [`CATEGORY_HEAD`], [`LLM_HEAD`], names of `sidecar.heads` and `sidecar.classifiers`.
     #[serde(default)]
-    pub heads: Vec<Head>,
+    pub heads: Vec<String>,
     /// Cache lookup, if the request may be served from it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<CacheLookup>,
 }
 
-/// A classification head.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Head {
-    /// One of the configured `categories`.
-    Category,
-}
+/// The head that tells one of the configured `categories`; its answer is [`AnalyzeResponse::category`].
+pub const CATEGORY_HEAD: &str = "category";
+
+/// The head whose labels `sidecar.llm_classifier` has.
+pub const LLM_HEAD: &str = "llm";
 
 /// Where to look for a stored answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -51,9 +51,12 @@ pub struct CacheLookup {
 /// What the sidecar found.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct AnalyzeResponse {
-    /// Best category, when [`Head::Category`] was asked for and categories are configured.
+    /// Best category, when [`CATEGORY_HEAD`] was asked for and categories are configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub category: Option<Scored>,
+    /// What the other heads say, by name: the probability of each label. An exact hit is answered without.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub heads: HeadScores,
     /// Outcome of the lookup, when one was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<CacheAnswer>,
@@ -61,6 +64,9 @@ pub struct AnalyzeResponse {
     #[serde(default)]
     pub timing: AnalyzeTiming,
 }
+
+/// Probabilities by head and label.
+pub type HeadScores = BTreeMap<String, BTreeMap<String, f32>>;
 
 /// A label and how sure the head is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
