@@ -1,74 +1,43 @@
-//! `turnpike classify` and `turnpike train-head`: the router's own classifier, on lines of JSON.
+//! `turnpike classify`: the router's own classifier, on lines of JSON.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, Write};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use turnpike_classify::Classifier;
-use turnpike_classify::model::{Head, MODEL, Model, OwnHead, Scores, Windows};
+use turnpike_classify::model::{Head, Model, OwnHead, Scores, Windows};
 use turnpike_classify::route::Route;
 use turnpike_core::Config;
 
-/// Parts that the rows are cut into to measure a head on texts that it was not trained on.
-const FOLDS: usize = 5;
+use crate::sidecar_client::SidecarClient;
 
 /// Heads that the sidecar may know better: those of `models/classifier/encoder-heads.json`.
 const SECOND_OPINIONS: [&str; 2] = ["category", "fresh"];
 
-/// How long the sidecar may take for a text.
-const SIDECAR_TIMEOUT: Duration = Duration::from_secs(30);
-
 /// A sidecar that is asked where the router's own model is not sure.
 #[derive(Debug)]
 pub struct Sidecar {
-    url: String,
+    client: SidecarClient,
     threshold: f32,
-    agent: ureq::Agent,
 }
 
 impl Sidecar {
-    /// The one at `url`, asked about heads whose best label has less than `threshold`; of two labels, less than midway from it to 1.
+    /// Asked about heads whose best label has less than `threshold`; of two labels, less than midway from it to 1.
     #[must_use]
-    pub fn new(url: &str, threshold: f32) -> Self {
-        let config = ureq::Agent::config_builder()
-            .timeout_global(Some(SIDECAR_TIMEOUT))
-            .http_status_as_error(false)
-            .build();
-        Self {
-            url: format!("{}/v1/classify", url.trim_end_matches('/')),
-            threshold,
-            agent: config.into(),
-        }
+    pub fn new(client: SidecarClient, threshold: f32) -> Self {
+        Self { client, threshold }
     }
 
     /// Its verdicts on `heads`.
     fn ask(&self, text: &str, heads: &[&str]) -> anyhow::Result<BTreeMap<String, Value>> {
-        let body = json!({"input": text, "heads": heads}).to_string();
-        let mut response = self
-            .agent
-            .post(&self.url)
-            .send(&body)
-            .with_context(|| format!("cannot ask {}", self.url))?;
-        let status = response.status();
-        let answer = response
-            .body_mut()
-            .read_to_string()
-            .with_context(|| format!("cannot read the answer of {}", self.url))?;
-        if status != 200 {
-            bail!("{} answered {status}: {answer}", self.url);
-        }
-        let answer: Answer = serde_json::from_str(&answer)
-            .with_context(|| format!("{} did not answer as a sidecar does", self.url))?;
-        answer
-            .data
-            .into_iter()
-            .next()
-            .map(|found| found.heads)
-            .with_context(|| format!("{} answered nothing", self.url))
+        let body = json!({"input": text, "heads": heads});
+        let answer: Answer = self.client.post("/v1/classify", &body)?;
+        let first = answer.data.into_iter().next();
+        Ok(first.context("the sidecar answered nothing")?.heads)
     }
 }
 
@@ -228,99 +197,4 @@ fn verdict(head: &Head, scores: &Scores, at: usize) -> Value {
 /// Five decimals.
 fn round(x: f32) -> f64 {
     (f64::from(x) * 1e5).round() / 1e5
-}
-
-#[derive(Debug, Deserialize)]
-struct Labelled {
-    text: String,
-    label: String,
-}
-
-/// Trains a head on rows, one JSON object with `text` and `label` a line. Gives the head file and what it was measured to do.
-///
-/// # Errors
-/// A line that is no such object, too few rows or labels.
-pub fn train_head(name: &str, input: impl BufRead) -> anyhow::Result<(String, String)> {
-    let mut rows = Vec::new();
-    for (number, line) in input.lines().enumerate() {
-        let line = line.context("cannot read standard input")?;
-        if line.trim().is_empty() {
-            continue;
-        }
-        let row: Labelled =
-            serde_json::from_str(&line).with_context(|| format!("line {}", number + 1))?;
-        rows.push((row.text, row.label));
-    }
-    let model = Model::read(MODEL)?;
-    if name.is_empty() || model.head(name).is_some() {
-        bail!("the name of a head must not be empty or that of a head of the model, got '{name}'");
-    }
-    let head = OwnHead::train(&model, name, &rows)?;
-    let measured = measure(name, &rows)?;
-    Ok((
-        head.to_json(),
-        format!(
-            "{} rows, {} labels; {measured}",
-            rows.len(),
-            head.about.labels.len()
-        ),
-    ))
-}
-
-/// Accuracy and macro-F1 on rows that the head was not trained on: every fifth row of each label in turn.
-fn measure(name: &str, rows: &[(String, String)]) -> anyhow::Result<String> {
-    let mut seen = std::collections::HashMap::new();
-    let fold: Vec<usize> = rows
-        .iter()
-        .map(|(_, label)| {
-            let count = seen.entry(label.as_str()).or_insert(0_usize);
-            *count += 1;
-            *count % FOLDS
-        })
-        .collect();
-    // Fewer than two left for training in some fold.
-    if seen.values().any(|count| *count < 3) {
-        return Ok("too few texts of some label to measure it".into());
-    }
-    let mut pairs: Vec<(&str, String)> = Vec::new();
-    for part in 0..FOLDS {
-        let chosen = |test: bool| {
-            rows.iter()
-                .zip(&fold)
-                .filter(move |(_, f)| (**f == part) == test)
-                .map(|(row, _)| row)
-        };
-        let train: Vec<(String, String)> = chosen(false).cloned().collect();
-        let mut model = Model::read(MODEL)?;
-        model.add(OwnHead::train(&model, name, &train)?)?;
-        let at = model.head(name).context("the head was just added")?;
-        for (text, label) in chosen(true) {
-            let best = model
-                .classify(text)
-                .best(at)
-                .and_then(|(found, _)| model.heads()[at].labels.get(found).cloned());
-            pairs.push((label, best.unwrap_or_default()));
-        }
-    }
-    let share = |part: usize, of: usize| part as f64 / of.max(1) as f64;
-    let right = pairs.iter().filter(|(label, found)| label == found).count();
-    let f1: f64 = seen
-        .keys()
-        .map(|name| {
-            let both = pairs
-                .iter()
-                .filter(|(label, found)| label == name && found == name)
-                .count();
-            let either: usize = pairs
-                .iter()
-                .map(|(label, found)| usize::from(label == name) + usize::from(found == name))
-                .sum();
-            share(2 * both, either)
-        })
-        .sum();
-    Ok(format!(
-        "on rows that it was not trained on ({FOLDS} folds): accuracy {:.3}, macro-F1 {:.3}",
-        share(right, pairs.len()),
-        f1 / seen.len() as f64
-    ))
 }

@@ -89,6 +89,9 @@ pub(crate) struct Classify {
     /// A sidecar to ask about what the proxy's own model is not sure of, as `http://127.0.0.1:9191`
     #[arg(long, value_name = "URL")]
     pub(crate) sidecar: Option<String>,
+    /// File with the token that the sidecar asks for
+    #[arg(long, value_name = "FILE", requires = "sidecar")]
+    pub(crate) token_file: Option<PathBuf>,
     /// Probability from which the proxy's own model is sure; above 1 the sidecar is always asked
     #[arg(long, value_name = "P", requires = "sidecar", default_value_t = CategoryModelConfig::default().threshold)]
     pub(crate) threshold: f32,
@@ -103,6 +106,12 @@ pub(crate) struct TrainHead {
     /// File to write; standard output when missing
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+    /// A running sidecar whose encoder the head shall read, as `http://127.0.0.1:9191`; without it, the model in the proxy
+    #[arg(long, value_name = "URL")]
+    pub(crate) sidecar: Option<String>,
+    /// File with the token that the sidecar asks for
+    #[arg(long, value_name = "FILE", requires = "sidecar")]
+    pub(crate) token_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

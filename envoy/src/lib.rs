@@ -13,6 +13,8 @@ pub mod config;
 pub mod docs;
 pub mod image;
 pub mod render;
+pub mod sidecar_client;
+pub mod train_head;
 
 /// Version and git hash, as `turnpike --version` shows them.
 pub const VERSION: &str = concat!(

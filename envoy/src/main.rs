@@ -11,6 +11,7 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use turnpike::classify::Sidecar;
 use turnpike::config::{LoadError, load};
+use turnpike::sidecar_client::SidecarClient;
 use turnpike::{docs, image, render};
 use turnpike_core::Config;
 
@@ -85,19 +86,38 @@ fn pack(arguments: &Image) -> anyhow::Result<()> {
 
 fn classify(arguments: &Classify) -> anyhow::Result<()> {
     let (input, output) = (std::io::stdin().lock(), std::io::stdout().lock());
-    let sidecar = arguments
-        .sidecar
-        .as_deref()
-        .map(|url| Sidecar::new(url, arguments.threshold));
+    let client = sidecar_client(
+        arguments.sidecar.as_deref(),
+        arguments.token_file.as_deref(),
+    )?;
+    let sidecar = client.map(|client| Sidecar::new(client, arguments.threshold));
     let output = std::io::BufWriter::new(output);
     turnpike::classify::classify(&arguments.heads, sidecar.as_ref(), input, output)
 }
 
 fn train_head(arguments: &TrainHead) -> anyhow::Result<()> {
+    let sidecar = sidecar_client(
+        arguments.sidecar.as_deref(),
+        arguments.token_file.as_deref(),
+    )?;
+    let input = std::io::stdin().lock();
     let (head, measured) =
-        turnpike::classify::train_head(&arguments.name, std::io::stdin().lock())?;
+        turnpike::train_head::train_head(&arguments.name, sidecar.as_ref(), input)?;
     complain(format_args!("{measured}"));
     write(arguments.output.as_deref(), head + "\n")
+}
+
+fn sidecar_client(
+    url: Option<&str>,
+    token_file: Option<&Path>,
+) -> anyhow::Result<Option<SidecarClient>> {
+    let read = |path: &Path| {
+        let token = std::fs::read_to_string(path);
+        let token = token.with_context(|| format!("cannot read {}", path.display()))?;
+        anyhow::Ok(token.trim().to_owned())
+    };
+    let token = token_file.map(read).transpose()?;
+    Ok(url.map(|url| SidecarClient::new(url, token)))
 }
 
 fn write(output: Option<&Path>, text: String) -> anyhow::Result<()> {

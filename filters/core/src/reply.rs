@@ -124,6 +124,7 @@ impl Fault {
 
 /// An OpenAI error response.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ErrorObject {
     /// The error.
     pub error: ErrorBody,
@@ -131,6 +132,7 @@ pub struct ErrorObject {
 
 /// Content of an OpenAI error response.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ErrorBody {
     /// For people.
     pub message: String,

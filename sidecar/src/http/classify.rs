@@ -8,16 +8,17 @@ use axum::response::Json;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use turnpike_core::reply::Fault;
+use utoipa::ToSchema;
 
 use super::body::JsonBody;
 use super::embeddings::{Input, Usage, checked};
-use super::error::Refusal;
+use super::error::{Refusal, Refusals};
 use crate::batching::Priority;
 use crate::classifier::{self, Answer};
 use crate::service::{BULK_TIMEOUT, Service};
 
 /// Texts to classify. A text is read whole, the first megabyte of it.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ClassifyRequest {
     /// The texts.
@@ -28,7 +29,7 @@ pub(super) struct ClassifyRequest {
 }
 
 /// What was found.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ClassifyResponse {
     /// `list`.
     object: &'static str,
@@ -41,7 +42,7 @@ pub(super) struct ClassifyResponse {
 }
 
 /// One text.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Classification {
     /// `classification`.
     object: &'static str,
@@ -52,7 +53,7 @@ struct Classification {
 }
 
 /// What one head says. A text without a word has no label.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct HeadAnswer {
     /// The most probable label; of a token model, the kind of the surest entity.
     label: Option<String>,
@@ -69,7 +70,7 @@ struct HeadAnswer {
 }
 
 /// A part of a text that a token model has a label for.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Entity {
     /// Its kind.
     label: String,
@@ -88,6 +89,9 @@ fn is_false(value: &bool) -> bool {
     !value
 }
 
+/// What heads and classifiers say of texts, each read whole.
+#[utoipa::path(post, path = "/v1/classify", tag = "inference", request_body = ClassifyRequest,
+    responses((status = 200, body = ClassifyResponse), Refusals))]
 pub(super) async fn classify(
     State(service): State<Arc<Service>>,
     JsonBody(request): JsonBody<ClassifyRequest>,

@@ -9,9 +9,10 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use turnpike_core::reply::Fault;
+use utoipa::ToSchema;
 
 use super::body::JsonBody;
-use super::error::Refusal;
+use super::error::{Refusal, Refusals};
 use crate::batching::Priority;
 use crate::encoder::Embedding;
 use crate::service::{BULK_TIMEOUT, Service};
@@ -20,7 +21,7 @@ use crate::service::{BULK_TIMEOUT, Service};
 const MAX_INPUTS: usize = 2048;
 
 /// Texts to embed. Further keys are ignored, as OpenAI's clients add some.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 pub(super) struct EmbeddingsRequest {
     /// The texts.
     input: Input,
@@ -38,7 +39,7 @@ pub(super) struct EmbeddingsRequest {
 }
 
 /// A text, or 1 to 2048 of them. Token ids are not taken.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, ToSchema)]
 #[serde(
     untagged,
     expecting = "expected a string or an array of strings (token ids are not taken: they mean something to one tokenizer \
@@ -52,7 +53,7 @@ pub(super) enum Input {
 }
 
 /// How vectors are written.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum EncodingFormat {
     /// An array of numbers.
@@ -63,7 +64,7 @@ enum EncodingFormat {
 }
 
 /// What the texts are to a search.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 enum InputType {
     /// What is looked for: `sidecar.encoder.prefix`.
@@ -74,7 +75,7 @@ enum InputType {
 }
 
 /// The vectors.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct EmbeddingsResponse {
     /// `list`.
     object: &'static str,
@@ -87,7 +88,7 @@ pub(super) struct EmbeddingsResponse {
 }
 
 /// One vector.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct EmbeddingObject {
     /// `embedding`.
     object: &'static str,
@@ -97,7 +98,7 @@ struct EmbeddingObject {
     embedding: Encoded,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 enum Encoded {
     /// Numbers.
@@ -107,7 +108,7 @@ enum Encoded {
 }
 
 /// Tokens read, special ones included.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Usage {
     /// Those of the texts.
     prompt_tokens: usize,
@@ -124,6 +125,9 @@ impl Usage {
     }
 }
 
+/// Vectors of texts, as OpenAI's "Create embeddings".
+#[utoipa::path(post, path = "/v1/embeddings", tag = "inference", request_body = EmbeddingsRequest,
+    responses((status = 200, body = EmbeddingsResponse), Refusals))]
 pub(super) async fn embeddings(
     State(service): State<Arc<Service>>,
     JsonBody(request): JsonBody<EmbeddingsRequest>,

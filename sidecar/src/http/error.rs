@@ -2,11 +2,32 @@
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use turnpike_core::reply::Fault;
+use turnpike_core::reply::{ErrorObject, Fault};
 
 /// A request that is refused.
 #[derive(Debug)]
 pub(super) struct Refusal(pub(super) Fault);
+
+/// Every answer that is not what was asked for, as an OpenAI error object.
+#[derive(Debug, utoipa::IntoResponses)]
+#[expect(dead_code, reason = "it describes responses and is never made")]
+pub(super) enum Refusals {
+    /// The request is wrong; the message says where.
+    #[response(status = 400)]
+    BadRequest(#[to_schema] ErrorObject),
+    /// There is no such model.
+    #[response(status = 404)]
+    NotFound(#[to_schema] ErrorObject),
+    /// The body is too large.
+    #[response(status = 413)]
+    TooLarge(#[to_schema] ErrorObject),
+    /// The model failed.
+    #[response(status = 500)]
+    Internal(#[to_schema] ErrorObject),
+    /// No model, place or time yet; `retry-after` says when to try again.
+    #[response(status = 503)]
+    Overloaded(#[to_schema] ErrorObject),
+}
 
 impl From<Fault> for Refusal {
     fn from(fault: Fault) -> Self {

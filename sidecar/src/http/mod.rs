@@ -9,6 +9,8 @@ mod body;
 mod classify;
 mod embeddings;
 mod error;
+mod models;
+mod openapi;
 mod operation;
 
 use std::sync::Arc;
@@ -18,53 +20,61 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Json, Response};
-use axum::routing::{get, post};
-use serde_json::json;
+use axum::routing::get;
+use serde::Serialize;
 use tower_http::catch_panic::CatchPanicLayer;
 use turnpike_core::reply::Fault;
 use turnpike_core::sidecar::{
     ANALYZE_PATH, AnalyzeRequest, AnalyzeResponse, CACHE_ENTRIES_PATH, MAX_BODY_BYTES, StoreRequest,
 };
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::service::Service;
 use body::JsonBody;
-use error::Refusal;
+use error::{Refusal, Refusals};
 
 /// Time for a body to arrive; the peer is on this machine or next to it.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
-const EMBEDDINGS_PATH: &str = "/v1/embeddings";
-const CLASSIFY_PATH: &str = "/v1/classify";
-
 /// The paths that metrics show; any other one is `other`.
-const PATHS: [&str; 7] = [
+const PATHS: [&str; 9] = [
     ANALYZE_PATH,
     CACHE_ENTRIES_PATH,
-    EMBEDDINGS_PATH,
-    CLASSIFY_PATH,
+    "/v1/embeddings",
+    "/v1/classify",
+    "/v1/models",
     "/healthz",
     "/readyz",
     "/metrics",
+    openapi::PATH,
 ];
 
 /// All paths of the sidecar.
 pub fn router(service: Arc<Service>) -> Router {
     let panics = service.metrics.panics.clone();
-    let admitted = Router::new()
-        .route(ANALYZE_PATH, post(analyze))
-        .route(CACHE_ENTRIES_PATH, post(store).delete(clear))
-        .route(EMBEDDINGS_PATH, post(embeddings::embeddings))
-        .route(CLASSIFY_PATH, post(classify::classify))
+    let admitted = OpenApiRouter::new()
+        .routes(routes!(analyze))
+        .routes(routes!(store, clear))
+        .routes(routes!(embeddings::embeddings))
+        .routes(routes!(classify::classify))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
         .layer(axum::middleware::from_fn_with_state(
             Arc::clone(&service),
             admission::admit,
         ));
-    Router::new()
+    let (router, api) = OpenApiRouter::with_openapi(openapi::about())
         .merge(admitted)
-        .route("/healthz", get(operation::healthz))
-        .route("/readyz", get(operation::readyz))
-        .route("/metrics", get(operation::metrics))
+        .routes(routes!(models::models))
+        .routes(routes!(operation::healthz))
+        .routes(routes!(operation::readyz))
+        .routes(routes!(operation::metrics))
+        .split_for_parts();
+    let document = openapi::document(&api);
+    let described = async move || openapi::response(document.clone());
+    router
+        .route(openapi::PATH, get(described))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(CatchPanicLayer::custom(move |_| {
@@ -78,6 +88,9 @@ pub fn router(service: Arc<Service>) -> Router {
         .with_state(service)
 }
 
+/// All that the proxy wants to know of one text: heads, category, a stored answer. One call does it all.
+#[utoipa::path(post, path = ANALYZE_PATH, tag = "proxy", request_body = AnalyzeRequest,
+    responses((status = 200, body = AnalyzeResponse), Refusals))]
 async fn analyze(
     State(service): State<Arc<Service>>,
     JsonBody(request): JsonBody<AnalyzeRequest>,
@@ -85,6 +98,21 @@ async fn analyze(
     Ok(Json(service.analyze(request).await?))
 }
 
+/// Whether an answer was stored.
+#[derive(Debug, Serialize, ToSchema)]
+struct Stored {
+    stored: bool,
+}
+
+/// How many stored answers were removed.
+#[derive(Debug, Serialize, ToSchema)]
+struct Removed {
+    removed: usize,
+}
+
+/// Keeps a complete answer for the questions that resemble its own.
+#[utoipa::path(post, path = CACHE_ENTRIES_PATH, tag = "proxy", request_body = StoreRequest,
+    responses((status = 201, body = Stored), (status = 200, body = Stored, description = "There is no cache, or no text."), Refusals))]
 async fn store(
     State(service): State<Arc<Service>>,
     JsonBody(request): JsonBody<StoreRequest>,
@@ -95,12 +123,14 @@ async fn store(
     } else {
         StatusCode::OK
     };
-    Ok((status, Json(json!({ "stored": stored }))).into_response())
+    Ok((status, Json(Stored { stored })).into_response())
 }
 
-async fn clear(State(service): State<Arc<Service>>) -> Result<Response, Refusal> {
+/// Removes every stored answer.
+#[utoipa::path(delete, path = CACHE_ENTRIES_PATH, tag = "proxy", responses((status = 200, body = Removed), Refusals))]
+async fn clear(State(service): State<Arc<Service>>) -> Result<Json<Removed>, Refusal> {
     let removed = service.clear()?;
-    Ok(Json(json!({ "removed": removed })).into_response())
+    Ok(Json(Removed { removed }))
 }
 
 async fn unknown_path(uri: Uri) -> Refusal {

@@ -14,11 +14,14 @@ use super::error::Refusal;
 use crate::service::Service;
 
 /// 200 while the process answers at all.
+#[utoipa::path(get, path = "/healthz", tag = "operation", responses((status = 200, description = "It answers.")))]
 pub(super) async fn healthz() -> Response {
     Json(json!({ "status": "ok" })).into_response()
 }
 
 /// 200 once the model is loaded and warmed up, 503 before.
+#[utoipa::path(get, path = "/readyz", tag = "operation",
+    responses((status = 200, description = "Models are loaded and warm."), (status = 503, description = "Not yet.")))]
 pub(super) async fn readyz(State(service): State<Arc<Service>>) -> Response {
     if service.is_ready() {
         Json(json!({ "status": "ready" })).into_response()
@@ -28,6 +31,9 @@ pub(super) async fn readyz(State(service): State<Arc<Service>>) -> Response {
     }
 }
 
+/// Metrics as OpenMetrics text.
+#[utoipa::path(get, path = "/metrics", tag = "operation",
+    responses((status = 200, content_type = "application/openmetrics-text", body = String)))]
 pub(super) async fn metrics(State(service): State<Arc<Service>>) -> Response {
     const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     match service.metrics.text() {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant as StdInstant};
+use std::time::{Duration, Instant as StdInstant, SystemTime};
 
 use tokio::time::Instant;
 use turnpike_core::Config;
@@ -79,6 +79,7 @@ pub struct Engine {
     categories: Categories,
     limits: Limits,
     metrics: Arc<Metrics>,
+    loaded_at: SystemTime,
 }
 
 /// Which heads and classifiers are asked.
@@ -145,6 +146,7 @@ impl Engine {
             loaded,
             limits,
             metrics: Arc::clone(metrics),
+            loaded_at: SystemTime::now(),
         };
         let mut names = engine.names();
         names.sort();
@@ -164,6 +166,13 @@ impl Engine {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.loaded.encoder.value.name
+    }
+
+    /// When it was loaded, in seconds since 1970.
+    #[must_use]
+    pub fn loaded_at(&self) -> u64 {
+        let since = self.loaded_at.duration_since(SystemTime::UNIX_EPOCH);
+        since.map_or(0, |since| since.as_secs())
     }
 
     /// Length of a vector.

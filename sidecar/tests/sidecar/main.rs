@@ -4,6 +4,7 @@
 //! stands in only where the model has to wait or fail.
 
 mod analyze;
+mod api;
 mod binary;
 mod cache;
 mod classify;

@@ -115,7 +115,7 @@ async fn unknown_models_paths_and_methods_are_refused() -> Outcome<()> {
     let unknown = json!({"model": "text-embedding-3-small", "input": "x"}).to_string();
     for (method, path, body, status, code) in [
         ("POST", EMBEDDINGS, unknown.as_str(), 404, "model_not_found"),
-        ("GET", "/v1/models", "", 404, "unknown_url"),
+        ("GET", "/v1/moderations", "", 404, "unknown_url"),
         ("POST", "/v1/analyze/", "{}", 404, "unknown_url"),
         ("GET", ANALYZE, "", 405, "method_not_allowed"),
         ("PUT", ENTRIES, "{}", 405, "method_not_allowed"),

@@ -94,3 +94,106 @@ async fn a_bad_configuration_changes_nothing() -> Outcome<()> {
     }
     Ok(())
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_is_trained_from_twenty_texts_of_each_label_and_served_without_restart()
+-> Outcome<()> {
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("intent.json");
+    let mut config = config()?;
+    let sidecar = Sidecar::start_from(&config).await?;
+    let url = format!("http://{}", sidecar.address);
+    let mut rows = String::new();
+    let things = [
+        "the shoes",
+        "my order",
+        "a lamp",
+        "this book",
+        "the jacket",
+        "a phone",
+        "the table",
+        "my tickets",
+        "a bag",
+        "the headphones",
+    ];
+    for thing in things {
+        for (label, texts) in [
+            (
+                "refund",
+                [
+                    format!("I want my money back for {thing}."),
+                    format!("Please refund {thing}, it broke."),
+                ],
+            ),
+            (
+                "delivery",
+                [
+                    format!("Where is the parcel with {thing}?"),
+                    format!("When will {thing} be delivered?"),
+                ],
+            ),
+        ] {
+            for text in texts {
+                rows += &json!({"text": text, "label": label}).to_string();
+                rows.push('\n');
+            }
+        }
+    }
+    let (head, measured) = tokio::task::spawn_blocking(move || {
+        let client = turnpike::sidecar_client::SidecarClient::new(&url, None);
+        turnpike::train_head::train_head("intent", Some(&client), rows.as_bytes())
+    })
+    .await??;
+    assert!(measured.starts_with("40 rows, 2 labels; "), "{measured}");
+    std::fs::write(&path, head)?;
+    config.sidecar.heads = vec![SidecarHeadConfig {
+        name: "intent".into(),
+        path: path.display().to_string(),
+        threshold: 0.5,
+        background_label: Some("delivery".into()),
+    }];
+    sidecar.reload(&config).await?;
+    for (text, label) in [
+        ("The kettle leaks, give me back what I paid.", "refund"),
+        ("Has the courier left with my new chair yet?", "delivery"),
+    ] {
+        let body = json!({"input": text, "heads": ["intent"]});
+        let answer = sidecar.post("/v1/classify", &body).await?.json()?;
+        assert_eq!(
+            answer["data"][0]["heads"]["intent"]["label"], label,
+            "{answer}"
+        );
+        let body = json!({"text": text, "heads": ["intent"]});
+        let answer = sidecar.post("/v1/analyze", &body).await?.json()?;
+        assert!(
+            answer["heads"]["intent"][label].as_f64() > Some(0.5),
+            "{answer}"
+        );
+    }
+    nothing_hides_in_the_middle(&sidecar).await
+}
+
+/// A guard reads every window: wherever a passage stands, it decides.
+async fn nothing_hides_in_the_middle(sidecar: &Sidecar) -> Outcome<()> {
+    const HARMLESS: &str = "When will the next parcel be delivered to the office? ";
+    let attack = "Please refund the lamp, it broke. I want my money back for it. ".repeat(16);
+    let hidden = |before: usize| {
+        format!(
+            "{}{attack}{}",
+            HARMLESS.repeat(before),
+            HARMLESS.repeat(120 - before)
+        )
+    };
+    let texts = [HARMLESS.repeat(120), hidden(0), hidden(61), hidden(120)];
+    let body = json!({"input": texts, "heads": ["intent"]});
+    let answer = sidecar.post("/v1/classify", &body).await?.json()?;
+    let labels: Vec<_> = (0..4)
+        .map(|i| answer["data"][i]["heads"]["intent"]["label"].clone())
+        .collect();
+    assert_eq!(
+        labels,
+        ["delivery", "refund", "refund", "refund"],
+        "{answer}"
+    );
+    Ok(())
+}

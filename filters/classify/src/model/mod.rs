@@ -209,6 +209,12 @@ impl<'f> Model<'f> {
         found
     }
 
+    /// How many numbers [`Self::features`] gives for a window.
+    #[must_use]
+    pub fn feature_count(&self) -> usize {
+        self.network.features()
+    }
+
     /// Length of the vector of a word.
     #[must_use]
     pub fn dim(&self) -> usize {

@@ -173,6 +173,29 @@ impl OwnHead {
         name: &str,
         rows: &[(String, String)],
     ) -> Result<Self, OwnHeadError> {
+        let rows: Vec<(Vec<Vec<f32>>, String)> = rows
+            .iter()
+            .map(|(text, label)| {
+                let windows = model.features(text).into_iter();
+                (
+                    windows.map(|(features, _)| features).collect(),
+                    label.clone(),
+                )
+            })
+            .collect();
+        Self::fit(&model.id, model.network.features(), name, &rows)
+    }
+
+    /// The same on what a model gives: `features` numbers for every window of each text. `model`: its id.
+    ///
+    /// # Errors
+    /// Fewer than two labels, or a label with fewer than two texts.
+    pub fn fit(
+        model: &str,
+        features: usize,
+        name: &str,
+        rows: &[(Vec<Vec<f32>>, String)],
+    ) -> Result<Self, OwnHeadError> {
         check_name(name)?;
         let mut labels: Vec<String> = rows.iter().map(|(_, label)| label.clone()).collect();
         labels.sort();
@@ -204,8 +227,7 @@ impl OwnHead {
             )));
         }
         let mut samples = Vec::new();
-        for (text, label) in rows {
-            let windows = model.features(text);
+        for (windows, label) in rows {
             let class = of(label);
             let count = counts
                 .get(class)
@@ -213,22 +235,22 @@ impl OwnHead {
                 .unwrap_or(1)
                 .saturating_mul(windows.len());
             let weight = 1.0 / (super::exact(count) * super::exact(labels.len()));
-            samples.extend(windows.into_iter().map(|(features, _)| Sample {
+            samples.extend(windows.iter().map(|features| Sample {
                 features,
                 class,
                 weight,
             }));
         }
-        let (weights, bias) = regress(&samples, model.network.features(), labels.len());
+        let (weights, bias) = regress(&samples, features, labels.len());
         Ok(Self {
-            model: model.id.clone(),
+            model: model.into(),
             about: Head {
                 name: name.into(),
                 labels,
                 windows: Windows::Mean,
                 threshold: 0.5,
             },
-            features: model.network.features(),
+            features,
             weights,
             bias,
         })
@@ -271,8 +293,8 @@ fn check_name(name: &str) -> Result<(), OwnHeadError> {
     Ok(())
 }
 
-struct Sample {
-    features: Vec<f32>,
+struct Sample<'f> {
+    features: &'f [f32],
     class: usize,
     /// All weights together are 1.
     weight: f32,
@@ -283,7 +305,7 @@ const RATE: f32 = 0.5;
 const MOMENTUM: f32 = 0.9;
 const DECAY: f32 = 1e-4;
 
-fn regress(samples: &[Sample], features: usize, labels: usize) -> (Vec<f32>, Vec<f32>) {
+fn regress(samples: &[Sample<'_>], features: usize, labels: usize) -> (Vec<f32>, Vec<f32>) {
     let size = features.saturating_mul(labels);
     // Steps of one length for all features: of the size of the features' mean square.
     let square: f32 = samples

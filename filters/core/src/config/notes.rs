@@ -73,7 +73,8 @@ impl Config {
                 .parse()
                 .is_ok_and(|ip: IpAddr| ip.is_loopback());
             let is_sidecar = path == "sidecar.tcp.address";
-            if !is_loopback && !(is_sidecar && self.sidecar.tcp_access.identifies()) {
+            let is_guarded = is_sidecar && self.sidecar.tcp_access.identifies();
+            if !is_loopback && !is_guarded {
                 note(
                     path,
                     &format!("{what}; keep `{}` out of reach of others", address.address),

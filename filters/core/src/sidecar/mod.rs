@@ -20,6 +20,7 @@ pub const CACHE_ENTRIES_PATH: &str = "/v1/cache/entries";
 
 /// One text and what the proxy wants to know about it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AnalyzeRequest {
     /// The text, usually the last user message.
@@ -40,6 +41,7 @@ pub const LLM_HEAD: &str = "llm";
 
 /// Where to look for a stored answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct CacheLookup {
     /// Hard key: only entries stored under exactly this one are candidates. 64 hex digits.
@@ -50,6 +52,7 @@ pub struct CacheLookup {
 
 /// What the sidecar found.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AnalyzeResponse {
     /// Best category, when [`CATEGORY_HEAD`] was asked for and categories are configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -70,6 +73,7 @@ pub type HeadScores = BTreeMap<String, BTreeMap<String, f32>>;
 
 /// A label and how sure the head is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Scored {
     /// Label.
     pub label: String,
@@ -79,6 +83,7 @@ pub struct Scored {
 
 /// Outcome of a cache lookup.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case", tag = "status")]
 pub enum CacheAnswer {
     /// Nothing near enough.
@@ -89,6 +94,7 @@ pub enum CacheAnswer {
 
 /// A stored answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CacheHit {
     /// Cosine similarity of the questions; 1 for the same text.
     pub similarity: f32,
@@ -106,6 +112,7 @@ pub struct CacheHit {
 
 /// Where the sidecar spent its time, in microseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AnalyzeTiming {
     /// Waiting for a place.
     pub queue_us: u64,
@@ -119,6 +126,7 @@ pub struct AnalyzeTiming {
 
 /// A complete answer to keep.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct StoreRequest {
     /// Partition of the lookup that missed.
