@@ -15,6 +15,8 @@ pub enum Fault {
     RepeatedHeader(String),
     /// No source names a user, and `on_missing` is `reject`.
     Unauthenticated,
+    /// No bearer token, or another one than the sidecar asks for over TCP.
+    InvalidToken,
     /// No such model.
     UnknownModel(String),
     /// No such path.
@@ -41,7 +43,7 @@ impl Fault {
     pub fn status(&self) -> u16 {
         match self {
             Self::BadRequest(_) | Self::RepeatedHeader(_) => 400,
-            Self::Unauthenticated => 401,
+            Self::Unauthenticated | Self::InvalidToken => 401,
             Self::UnknownModel(_) | Self::UnknownPath(_) => 404,
             Self::MethodNotAllowed => 405,
             Self::TooLarge(_) | Self::NotJudged => 413,
@@ -58,6 +60,7 @@ impl Fault {
             Self::BadRequest(_) => "invalid_request",
             Self::RepeatedHeader(_) => "repeated_header",
             Self::Unauthenticated => "unauthenticated",
+            Self::InvalidToken => "invalid_token",
             Self::UnknownModel(_) => "model_not_found",
             Self::UnknownPath(_) => "unknown_url",
             Self::MethodNotAllowed => "method_not_allowed",
@@ -87,6 +90,9 @@ impl Fault {
                 format!("The header '{name}' was sent more than once; it must be unique.")
             }
             Self::Unauthenticated => "The request names no user; authenticate first.".into(),
+            Self::InvalidToken => {
+                "The bearer token is missing or wrong; send it as 'authorization: Bearer …'.".into()
+            }
             Self::UnknownModel(model) => format!("The model '{model}' does not exist."),
             Self::UnknownPath(path) => format!("Unknown request URL: {path}."),
             Self::MethodNotAllowed => "Not allowed with this method.".into(),
