@@ -6,11 +6,12 @@
 //!             cache (semantic), heads, categories ◀──┘ one vector
 //! ```
 //!
-//! - [`server`] owns sockets and shutdown, [`http`] the wire, [`service`] what happens to one text;
+//! - [`server`] owns sockets and shutdown, [`access`] who may call over TCP, [`http`] the wire, [`service`] what happens to one text;
 //! - [`batching`] is the queue before a [`model`], [`onnx`] how one is loaded, [`tokenizer`] how texts become its rows;
 //! - [`encoder`] gives vectors; [`heads`], [`categories`] and [`cache`] read them; a [`classifier`] is a whole model beside it.
 //! - the wire types of `/v1/analyze` and `/v1/cache/entries` are [`turnpike_core::sidecar`].
 
+pub mod access;
 pub mod batching;
 mod blocking;
 pub mod cache;

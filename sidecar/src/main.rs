@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
+use turnpike_sidecar::access::Access;
 use turnpike_sidecar::cli::{Arguments, LogFormat};
 use turnpike_sidecar::server::{self, Listeners};
 use turnpike_sidecar::service::{Engine, Service};
@@ -69,7 +70,11 @@ fn start(arguments: &Arguments, settings: &Settings) -> anyhow::Result<()> {
 }
 
 async fn serve(arguments: &Arguments, settings: &Settings) -> anyhow::Result<()> {
-    let listeners = Listeners::bind(settings.listen, settings.unix_socket.as_deref()).await?;
+    let access = Access::read(&settings.config.sidecar.tcp_access, &settings.folder)?;
+    let access = Arc::new(access);
+    let listeners = Listeners::bind(settings.listen, settings.unix_socket.as_deref())
+        .await?
+        .with_access(Arc::clone(&access));
     tracing::info!(
         version = turnpike_sidecar::VERSION,
         git_hash = turnpike_sidecar::GIT_HASH,
@@ -98,7 +103,7 @@ async fn serve(arguments: &Arguments, settings: &Settings) -> anyhow::Result<()>
             tokio::select! {
                 _ = terminate.recv() => return,
                 _ = interrupt.recv() => return,
-                _ = hangup.recv() => reload(arguments, settings, &reloaded).await,
+                _ = hangup.recv() => reload(arguments, settings, &reloaded, &access).await,
             }
         }
     };
@@ -107,13 +112,21 @@ async fn serve(arguments: &Arguments, settings: &Settings) -> anyhow::Result<()>
 }
 
 /// Reads the configuration again and takes it over, or keeps what runs and says why. Requests are served meanwhile.
-async fn reload(arguments: &Arguments, started_with: &Settings, service: &Arc<Service>) {
+async fn reload(
+    arguments: &Arguments,
+    started_with: &Settings,
+    service: &Arc<Service>,
+    access: &Access,
+) {
     let result = match Settings::read(arguments) {
         Ok(settings) => {
             for key in settings.needs_restart(started_with) {
                 tracing::warn!(key, "takes effect after a restart");
             }
-            load(settings, Arc::clone(service)).await
+            match access.reload() {
+                Ok(()) => load(settings, Arc::clone(service)).await,
+                Err(error) => Err(error.into()),
+            }
         }
         Err(errors) => Err(errors.into()),
     };

@@ -142,6 +142,8 @@ pub struct Metrics {
     heads: Family<HeadLabels, Histogram, fn() -> Histogram>,
     /// Handlers that panicked.
     pub panics: Counter,
+    /// TLS handshakes that failed or took too long.
+    pub tls_handshakes_failed: Counter,
     /// Trained heads in use.
     pub trained_heads: Gauge,
     /// Entries in the cache.
@@ -243,6 +245,7 @@ impl Default for Metrics {
             reloads: Family::default(),
             heads: Family::new_with_constructor(|| Histogram::new(STAGE_SECONDS)),
             panics: Counter::default(),
+            tls_handshakes_failed: Counter::default(),
             trained_heads: Gauge::default(),
             cache_entries: Gauge::default(),
             cache_stored: Counter::default(),
@@ -277,6 +280,7 @@ impl Metrics {
         r.register("tokens", "Tokens that models read", self.queues.tokens.clone());
         r.register("padding_tokens", "Tokens of padding that models read beside them", self.queues.padding.clone());
         r.register("panics", "Handlers that panicked", self.panics.clone());
+        r.register("tls_handshakes_failed", "TLS handshakes that failed or took too long", self.tls_handshakes_failed.clone());
         r.register("trained_heads", "Trained heads in use; none with an encoder that they were not trained on", self.trained_heads.clone());
         r.register("cache_entries", "Entries in the cache", self.cache_entries.clone());
         r.register("cache_stored", "Entries stored in the cache", self.cache_stored.clone());

@@ -8,11 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::serve::ListenerExt as _;
+use axum::Router;
+use axum::serve::{Listener, ListenerExt as _};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::access::{Access, TlsListener};
 use crate::http;
 use crate::service::Service;
 
@@ -49,10 +51,11 @@ pub enum ListenError {
     },
 }
 
-/// Open sockets.
+/// Open sockets, and what TCP asks of its callers.
 #[derive(Debug)]
 pub struct Listeners {
     tcp: TcpListener,
+    access: Arc<Access>,
     unix: Option<(UnixListener, PathBuf)>,
 }
 
@@ -69,7 +72,17 @@ impl Listeners {
             Some(path) => Some((bind_unix(path).await?, path.to_owned())),
             None => None,
         };
-        Ok(Self { tcp, unix })
+        Ok(Self {
+            tcp,
+            access: Arc::default(),
+            unix,
+        })
+    }
+
+    /// The same sockets, TCP for those alone that `access` lets pass. The unix socket's mode decides who may use that.
+    #[must_use]
+    pub fn with_access(self, access: Arc<Access>) -> Self {
+        Self { access, ..self }
     }
 
     /// The TCP address, with the port that the system chose.
@@ -111,30 +124,23 @@ pub async fn run(
     service: Arc<Service>,
     shutdown: impl Future<Output = ()>,
 ) -> std::io::Result<()> {
-    let router = http::router(service);
     let (stop, stopped) = watch::channel(());
-    let until_stopped = || {
-        let mut stopped = stopped.clone();
-        // An error means that the sender is gone: stop as well.
-        async move { drop(stopped.changed().await) }
-    };
     let mut servers = JoinSet::new();
-    let tcp = listeners.tcp.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY");
-        }
-    });
-    servers.spawn(
-        axum::serve(tcp, router.clone())
-            .with_graceful_shutdown(until_stopped())
-            .into_future(),
-    );
+    let access = listeners.access;
+    let guarded = http::router(Arc::clone(&service), Some(Arc::clone(&access)));
+    if access.tls().is_some() {
+        let tls = TlsListener::new(listeners.tcp, access, Arc::clone(&service.metrics));
+        servers.spawn(serve(tls, guarded, stopped.clone()));
+    } else {
+        let tcp = listeners.tcp.tap_io(|stream| {
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "TCP_NODELAY");
+            }
+        });
+        servers.spawn(serve(tcp, guarded, stopped.clone()));
+    }
     let socket = listeners.unix.map(|(listener, path)| {
-        servers.spawn(
-            axum::serve(listener, router)
-                .with_graceful_shutdown(until_stopped())
-                .into_future(),
-        );
+        servers.spawn(serve(listener, http::router(service, None), stopped));
         path
     });
     tokio::select! {
@@ -155,4 +161,20 @@ pub async fn run(
         std::fs::remove_file(path)?;
     }
     Ok(())
+}
+
+/// Serves one listener until `stopped` changes and its requests are answered.
+async fn serve<L>(
+    listener: L,
+    router: Router,
+    mut stopped: watch::Receiver<()>,
+) -> std::io::Result<()>
+where
+    L: Listener,
+    L::Addr: std::fmt::Debug,
+{
+    axum::serve(listener, router)
+        // An error means that the sender is gone: stop as well.
+        .with_graceful_shutdown(async move { drop(stopped.changed().await) })
+        .await
 }

@@ -41,11 +41,15 @@ impl IntoResponse for Refusal {
             StatusCode::from_u16(self.0.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let json = [(header::CONTENT_TYPE, "application/json")];
         let mut response = (status, json, self.0.body()).into_response();
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            let one_second = HeaderValue::from_static("1");
+        let more = match status {
+            StatusCode::SERVICE_UNAVAILABLE => Some((header::RETRY_AFTER, "1")),
+            StatusCode::UNAUTHORIZED => Some((header::WWW_AUTHENTICATE, "Bearer")),
+            _ => None,
+        };
+        if let Some((name, value)) = more {
             response
                 .headers_mut()
-                .insert(header::RETRY_AFTER, one_second);
+                .insert(name, HeaderValue::from_static(value));
         }
         response
     }

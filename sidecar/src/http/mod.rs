@@ -2,9 +2,10 @@
 //!
 //! A request under `/v1/` 1. gets a place or 503, 2. has its body read, at most [`MAX_BODY_BYTES`] within
 //! [`BODY_TIMEOUT`], 3. is answered. Every refusal is an OpenAI error object from the table in [`turnpike_core::reply`]; a
-//! handler that panics answers 500 and the next request is served.
+//! handler that panics answers 500 and the next request is served. Over TCP, who may ask at all is [`crate::access`]'s.
 
 mod admission;
+mod authorization;
 mod body;
 mod classify;
 mod embeddings;
@@ -31,6 +32,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::access::Access;
 use crate::service::Service;
 use body::JsonBody;
 use error::{Refusal, Refusals};
@@ -51,8 +53,8 @@ const PATHS: [&str; 9] = [
     openapi::PATH,
 ];
 
-/// All paths of the sidecar.
-pub fn router(service: Arc<Service>) -> Router {
+/// All paths of the sidecar, for callers that `access` lets pass; without it, for all.
+pub fn router(service: Arc<Service>, access: Option<Arc<Access>>) -> Router {
     let panics = service.metrics.panics.clone();
     let admitted = OpenApiRouter::new()
         .routes(routes!(analyze))
@@ -73,14 +75,22 @@ pub fn router(service: Arc<Service>) -> Router {
         .split_for_parts();
     let document = openapi::document(&api);
     let described = async move || openapi::response(document.clone());
-    router
+    let paths = router
         .route(openapi::PATH, get(described))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .layer(CatchPanicLayer::custom(move |_| {
             panics.inc();
             Refusal(Fault::Internal("the handler panicked")).into_response()
-        }))
+        }));
+    let guarded = match access {
+        Some(access) => paths.layer(axum::middleware::from_fn_with_state(
+            access,
+            authorization::authorize,
+        )),
+        None => paths,
+    };
+    guarded
         .layer(axum::middleware::from_fn_with_state(
             Arc::clone(&service),
             operation::count,
