@@ -191,7 +191,7 @@ pub(crate) fn ask<'a>(method: &'a str, path: &'a str) -> Asked<'a> {
 
 impl<'a> Asked<'a> {
     /// With a further `authorization` header.
-    pub(crate) fn as_caller(mut self, authorization: &'a str) -> Self {
+    pub(crate) fn with_authorization(mut self, authorization: &'a str) -> Self {
         self.authorization.push(authorization);
         self
     }

@@ -23,7 +23,7 @@ async fn tls_serves_the_same_paths_and_asks_for_the_token() -> Outcome<()> {
     assert_eq!(sidecar.tls(&client, get("/readyz")).await?.status, 503);
     assert_eq!(sidecar.tls(&client, get("/metrics")).await?.status, 401);
     let caller = format!("Bearer {TOKEN}");
-    let asked = get("/metrics").as_caller(&caller);
+    let asked = get("/metrics").with_authorization(&caller);
     assert_eq!(sidecar.tls(&client, asked).await?.status, 200);
     assert_eq!(sidecar.unix(get("/metrics")).await?.status, 200);
     assert_eq!(sidecar.failed_handshakes(), 0);
@@ -162,7 +162,7 @@ async fn certificate_and_token_are_both_asked_for() -> Outcome<()> {
         .with_token(TOKEN)?;
     let sidecar = files.start().await?;
     let caller = format!("Bearer {TOKEN}");
-    let asked = ask("GET", "/metrics").as_caller(&caller);
+    let asked = ask("GET", "/metrics").with_authorization(&caller);
     let known = ours.connector(Some(&ours.client()?))?;
     assert_eq!(sidecar.tls(&known, asked.clone()).await?.status, 200);
     assert_eq!(sidecar.tls(&known, get("/metrics")).await?.status, 401);

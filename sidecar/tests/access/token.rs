@@ -21,9 +21,9 @@ async fn without_the_token_every_path_but_health_answers_401() -> Outcome<()> {
         ask("POST", "/v1/embeddings"),
         ask("DELETE", "/v1/cache/entries"),
         ask("OPTIONS", "/v1/analyze"),
-        ask("POST", "/v1/embeddings").as_caller(&wrong),
-        ask("POST", "/v1/embeddings").as_caller("Basic dXNlcjpwYXNz"),
-        ask("POST", "/v1/embeddings").as_caller(TOKEN),
+        ask("POST", "/v1/embeddings").with_authorization(&wrong),
+        ask("POST", "/v1/embeddings").with_authorization("Basic dXNlcjpwYXNz"),
+        ask("POST", "/v1/embeddings").with_authorization(TOKEN),
     ] {
         let answer = sidecar.tcp(asked).await?;
         assert_eq!(answer.status, 401, "{answer:?}");
@@ -45,12 +45,12 @@ async fn the_token_opens_every_path() -> Outcome<()> {
         .start()
         .await?;
     for authorization in [bearer(TOKEN), format!("bEARER {TOKEN}")] {
-        let metrics = sidecar.tcp(get("/metrics").as_caller(&authorization));
+        let metrics = sidecar.tcp(get("/metrics").with_authorization(&authorization));
         assert_eq!(metrics.await?.status, 200);
-        let embeddings = ask("POST", "/v1/embeddings").as_caller(&authorization);
+        let embeddings = ask("POST", "/v1/embeddings").with_authorization(&authorization);
         let answer = sidecar.tcp(embeddings).await?;
         assert_ne!(answer.status, 401, "the handler answers: {answer:?}");
-        let nowhere = sidecar.tcp(get("/nowhere").as_caller(&authorization));
+        let nowhere = sidecar.tcp(get("/nowhere").with_authorization(&authorization));
         assert_eq!(nowhere.await?.code()?, "unknown_url");
     }
     Ok(())
@@ -65,7 +65,9 @@ async fn a_repeated_header_is_refused_even_with_the_token_in_it() -> Outcome<()>
         ("Bearer x", &right),
         (&right, &right),
     ] {
-        let asked = get("/metrics").as_caller(first).as_caller(second);
+        let asked = get("/metrics")
+            .with_authorization(first)
+            .with_authorization(second);
         let answer = sidecar.tcp(asked).await?;
         assert_eq!(
             (answer.status, &*answer.code()?),
@@ -103,7 +105,10 @@ async fn an_exchanged_token_counts_after_a_reload_and_a_bad_one_never() -> Outco
     let sidecar = files.start().await?;
     let (old, new) = (bearer(TOKEN), bearer("another"));
     let status = async |caller: &str| -> Outcome<u16> {
-        Ok(sidecar.tcp(get("/metrics").as_caller(caller)).await?.status)
+        Ok(sidecar
+            .tcp(get("/metrics").with_authorization(caller))
+            .await?
+            .status)
     };
     files.write("token", "another")?;
     assert_eq!((status(&old).await?, status(&new).await?), (200, 401));
