@@ -8,7 +8,8 @@
 //!
 //! - [`server`] owns sockets and shutdown, [`access`] who may call over TCP, [`http`] the wire, [`service`] what happens to one text;
 //! - [`batching`] is the queue before a [`model`], [`onnx`] how one is loaded, [`tokenizer`] how texts become its rows;
-//! - [`encoder`] gives vectors; [`heads`], [`categories`] and [`cache`] read them; a [`classifier`] is a whole model beside it.
+//! - [`encoder`] gives vectors; [`heads`], [`categories`] and [`cache`] read them; a [`classifier`] is a whole model beside it;
+//! - [`llm`] asks a language model, here or on a server, for one of a few labels.
 //! - the wire types of `/v1/analyze` and `/v1/cache/entries` are [`turnpike_core::sidecar`].
 
 pub mod access;
@@ -21,6 +22,7 @@ pub mod cli;
 pub mod encoder;
 pub mod heads;
 pub mod http;
+pub mod llm;
 pub mod metrics;
 pub mod model;
 pub mod onnx;

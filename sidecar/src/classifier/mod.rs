@@ -19,6 +19,7 @@ use crate::tokenizer::{TextTokenizer, Window};
 use crate::windows::{Pooling, WindowPool};
 
 pub use entities::Entity;
+pub(crate) use model::softmax;
 pub use model::{LabelModel, RowScores};
 
 /// Most tokens of a window where the configuration names none: longer ones cost more than they tell.
