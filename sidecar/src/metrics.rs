@@ -20,6 +20,11 @@ const STAGE_SECONDS: [f64; 14] = [
     0.256, 1.0,
 ];
 
+/// Bounds in seconds: a prefill takes tens of milliseconds, thoughts take seconds.
+const LLM_SECONDS: [f64; 12] = [
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0,
+];
+
 /// A part of a request's time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Stage {
@@ -83,6 +88,55 @@ impl Shed {
     }
 }
 
+/// How a question to the language model ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LlmResult {
+    /// With a label.
+    Answered,
+    /// With a label behind thoughts.
+    Reasoned,
+    /// Not in time.
+    Timeout,
+    /// The server does not answer, or with 429 or 5xx; or the model failed.
+    Unavailable,
+    /// The server refused the request, with 3xx or 4xx.
+    Refused,
+    /// The answer has no label.
+    BadAnswer,
+    /// The server failed too often and was not asked.
+    CircuitOpen,
+    /// Too many questions were in progress.
+    QueueFull,
+}
+
+impl LlmResult {
+    /// As in the metric.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Reasoned => "reasoned",
+            Self::Timeout => "timeout",
+            Self::Unavailable => "unavailable",
+            Self::Refused => "refused",
+            Self::BadAnswer => "bad_answer",
+            Self::CircuitOpen => "circuit_open",
+            Self::QueueFull => "queue_full",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LlmLabels {
+    engine: &'static str,
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EngineLabels {
+    engine: &'static str,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
     path: &'static str,
@@ -140,6 +194,9 @@ pub struct Metrics {
     placements: Family<PlacementLabels, Gauge>,
     reloads: Family<ReloadLabels, Counter>,
     heads: Family<HeadLabels, Histogram, fn() -> Histogram>,
+    llm_requests: Family<LlmLabels, Counter>,
+    llm_duration: Family<EngineLabels, Histogram, fn() -> Histogram>,
+    llm_circuit_open: Gauge,
     /// Handlers that panicked.
     pub panics: Counter,
     /// TLS handshakes that failed or took too long.
@@ -181,6 +238,32 @@ impl Default for Queues {
             tokens: Family::default(),
             padding: Family::default(),
         }
+    }
+}
+
+/// Metrics of the language model.
+#[derive(Debug, Clone)]
+pub struct LlmMetrics {
+    engine: &'static str,
+    requests: Family<LlmLabels, Counter>,
+    duration: Histogram,
+    circuit_open: Gauge,
+}
+
+impl LlmMetrics {
+    /// A question ended.
+    pub fn answered(&self, result: LlmResult, duration: Duration) {
+        let labels = LlmLabels {
+            engine: self.engine,
+            result: result.name(),
+        };
+        self.requests.get_or_create(&labels).inc();
+        self.duration.observe(duration.as_secs_f64());
+    }
+
+    /// Whether the server is left alone.
+    pub fn circuit_open(&self, is_open: bool) {
+        self.circuit_open.set(is_open.into());
     }
 }
 
@@ -244,6 +327,9 @@ impl Default for Metrics {
             placements: Family::default(),
             reloads: Family::default(),
             heads: Family::new_with_constructor(|| Histogram::new(STAGE_SECONDS)),
+            llm_requests: Family::default(),
+            llm_duration: Family::new_with_constructor(|| Histogram::new(LLM_SECONDS)),
+            llm_circuit_open: Gauge::default(),
             panics: Counter::default(),
             tls_handshakes_failed: Counter::default(),
             trained_heads: Gauge::default(),
@@ -270,6 +356,9 @@ impl Metrics {
         r.register("model_placement", "1 for every loaded model, with where it runs and its precision", self.placements.clone());
         r.register("config_reloads", "Reloads of the configuration, by result", self.reloads.clone());
         r.register_with_unit("head_duration", "Time of a head or classifier for the texts of a request, its wait for the model included", Unit::Seconds, self.heads.clone());
+        r.register("llm_requests", "Questions to the language model, by how they ended", self.llm_requests.clone());
+        r.register_with_unit("llm_duration", "Time of a question to the language model, its wait included", Unit::Seconds, self.llm_duration.clone());
+        r.register("llm_circuit_open", "1 while the language model's server is left alone because it failed too often", self.llm_circuit_open.clone());
         r.register("rows_waiting", "Texts and windows that wait for a model", self.queues.rows_waiting.clone());
         r.register("tokens_waiting", "Tokens that wait for a model", self.queues.tokens_waiting.clone());
         r.register("rows_abandoned", "Texts and windows whose client left, or whose time was up, before the model ran", self.queues.abandoned.clone());
@@ -314,10 +403,23 @@ impl Metrics {
         }
     }
 
+<<<<<<< HEAD
     /// Counts a reload of the configuration.
     pub fn reload(&self, succeeded: bool) {
         let result = if succeeded { "ok" } else { "failed" };
         self.reloads.get_or_create(&ReloadLabels { result }).inc();
+=======
+    /// The metrics of the language model that `engine` runs.
+    #[must_use]
+    pub fn llm(&self, engine: &'static str) -> LlmMetrics {
+        let duration = self.llm_duration.get_or_create(&EngineLabels { engine });
+        LlmMetrics {
+            engine,
+            requests: self.llm_requests.clone(),
+            duration: duration.clone(),
+            circuit_open: self.llm_circuit_open.clone(),
+        }
+>>>>>>> b3996c5 (sidecar: an LLM classifier over OpenAI's API and over its own decoder)
     }
 
     /// Records the time of a head or classifier, a name of the configuration.
