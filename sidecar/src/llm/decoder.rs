@@ -15,7 +15,7 @@
 mod graph;
 mod past;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use ort::environment::Environment;
 
@@ -61,7 +61,6 @@ pub struct Decoder {
     probes: Vec<Probe>,
     limits: Limits,
     placement: Placement,
-    labels: usize,
 }
 
 #[derive(Debug)]
@@ -78,9 +77,11 @@ struct Limits {
 }
 
 /// A row with the tokens of a probe behind it.
-struct Job {
+struct Job<'p> {
     row: usize,
-    probe: usize,
+    /// Place of the row's own last token.
+    last: usize,
+    probe: &'p Probe,
     ids: Vec<u32>,
 }
 
@@ -112,7 +113,7 @@ impl Decoder {
             intra_threads,
         )?;
         let tokens = match graph.logits_bytes_per_token() {
-            0 => MAX_LOGITS_BYTES,
+            0 => usize::MAX,
             bytes => (MAX_LOGITS_BYTES / bytes).max(MIN_TOKENS),
         };
         let prefix = graph.read(&prompt.prefix, tokens)?;
@@ -123,7 +124,6 @@ impl Decoder {
             limits: Limits { rows, tokens },
             prompt,
             placement,
-            labels: labels.len(),
         };
         decoder.prove_batching()?;
         Ok(decoder)
@@ -174,30 +174,28 @@ impl Decoder {
     }
 
     /// The jobs of a forward, in the rows' order.
-    fn jobs(&self, rows: &[&TokenizedText]) -> Vec<Job> {
-        let of_row = |(row, text): (usize, &&TokenizedText)| {
-            let text = Arc::<[u32]>::from(text.input_ids.as_slice());
-            self.probes.iter().enumerate().map(move |(probe, p)| Job {
+    fn jobs(&self, rows: &[&TokenizedText]) -> Vec<Job<'_>> {
+        let mut jobs = Vec::with_capacity(rows.len() * self.probes.len());
+        for (row, text) in rows.iter().enumerate() {
+            jobs.extend(self.probes.iter().map(|probe| Job {
                 row,
+                last: text.input_ids.len().saturating_sub(1),
                 probe,
-                ids: [&*text, &p.path].concat(),
-            })
-        };
-        rows.iter().enumerate().flat_map(of_row).collect()
+                ids: [text.input_ids.as_slice(), &probe.path].concat(),
+            }));
+        }
+        jobs
     }
 
     /// How many of the first jobs go into one forward.
-    fn fitting(&self, jobs: &[Job]) -> usize {
+    fn fitting(&self, jobs: &[Job<'_>]) -> usize {
         let mut longest = 0;
-        let fits = jobs
-            .iter()
-            .take(self.limits.rows)
-            .enumerate()
-            .take_while(|(before, job)| {
-                longest = longest.max(job.ids.len());
-                (before + 1) * longest <= self.limits.tokens
-            });
-        fits.count().max(1)
+        let fits = |(before, job): &(usize, &Job<'_>)| {
+            longest = longest.max(job.ids.len());
+            (before + 1) * longest <= self.limits.tokens
+        };
+        let jobs = jobs.iter().take(self.limits.rows).enumerate();
+        jobs.take_while(fits).count().max(1)
     }
 }
 
@@ -217,23 +215,15 @@ impl Model for Decoder {
         while !open.is_empty() {
             let (now, later) = open.split_at(self.fitting(open).min(open.len()));
             open = later;
-            let rows: Vec<&[u32]> = now.iter().map(|job| job.ids.as_slice()).collect();
+            let ids: Vec<&[u32]> = now.iter().map(|job| job.ids.as_slice()).collect();
             let batch = Batch {
-                rows: &rows,
-                // The first position that is read of any of them.
-                from: now
-                    .iter()
-                    .map(|job| job.ids.len() - self.path_of(job))
-                    .min()
-                    .unwrap_or(1)
-                    - 1,
+                rows: &ids,
+                from: now.iter().map(|job| job.last).min().unwrap_or_default(),
             };
             let read = graph.logits(prefix, &batch, self.limits.tokens)?;
             for (at, job) in now.iter().enumerate() {
-                let forks = self.probes.get(job.probe).map_or(&[][..], |p| &p.forks);
-                for &(depth, fork) in forks {
-                    let position = job.ids.len() - self.path_of(job) - 1 + depth;
-                    let found = read.at(at, position, trie.tokens(fork))?;
+                for &(depth, fork) in &job.probe.forks {
+                    let found = read.at(at, job.last + depth, trie.tokens(fork))?;
                     if let Some(place) = logits.get_mut(job.row).and_then(|row| row.get_mut(fork)) {
                         *place = found;
                     }
@@ -241,25 +231,13 @@ impl Model for Decoder {
             }
         }
         let answers: Vec<Vec<f32>> = logits.iter().map(|row| trie.probabilities(row)).collect();
-        if answers
-            .iter()
-            .flatten()
-            .any(|probability| !probability.is_finite())
-        {
-            return Err(ForwardError::Runtime(
-                "the model's logits are no numbers".into(),
-            ));
+        if answers.iter().flatten().all(|chance| chance.is_finite()) {
+            Ok(answers)
+        } else {
+            Err(ForwardError::Runtime(
+                "the model's logits are not finite".into(),
+            ))
         }
-        debug_assert!(answers.iter().all(|row| row.len() == self.labels));
-        Ok(answers)
-    }
-}
-
-impl Decoder {
-    fn path_of(&self, job: &Job) -> usize {
-        self.probes
-            .get(job.probe)
-            .map_or(0, |probe| probe.path.len())
     }
 }
 

@@ -30,6 +30,8 @@ pub(super) struct Suffixes {
     /// Reads special tokens as letters.
     tokenizer: Tokenizer,
     tail: Vec<u32>,
+    /// Tokens of a text that the model has positions for.
+    room: usize,
 }
 
 impl Prompt {
@@ -65,20 +67,36 @@ impl Prompt {
             end.ok_or("neither the chat template nor `eos_token` says what ends an answer")?;
         let trie = LabelTrie::new(&labels, end).map_err(|e| e.to_string())?;
         tokenizer.set_encode_special_tokens(true);
+        let longest = labels.iter().map(|(_, ids)| ids.len()).max();
+        let taken = prefix.len() + tail.len() + longest.unwrap_or(0);
+        let room = match files.max_tokens {
+            Some(most) if most <= taken => {
+                return Err(format!(
+                    "instruction and labels take {taken} tokens, the model reads {most}"
+                ));
+            }
+            Some(most) => most - taken,
+            None => usize::MAX,
+        };
         Ok(Self {
             prefix,
             trie,
-            suffixes: Suffixes { tokenizer, tail },
+            suffixes: Suffixes {
+                tokenizer,
+                tail,
+                room,
+            },
         })
     }
 }
 
 impl Suffixes {
-    /// The text, at most `max_tokens` of it (the first and the last half), and the tail.
+    /// The text, at most `max_tokens` of it and what the model can read (the first and the last half), and the tail.
     ///
     /// # Errors
     /// What the tokenizer says.
     pub(super) fn of(&self, text: &str, max_tokens: usize) -> Result<TokenizedText, String> {
+        let max_tokens = max_tokens.min(self.room);
         let read = keep_ends(text, max_tokens.saturating_mul(MAX_BYTES_PER_TOKEN));
         let encoding = self.tokenizer.encode_fast(read.as_str(), false);
         let encoding = encoding.map_err(|e| e.to_string())?;

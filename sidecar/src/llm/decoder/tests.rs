@@ -41,12 +41,16 @@ fn expected(model: &str) -> Vec<Expected> {
         .collect()
 }
 
-fn load(model: &str, system: &str, labels: &[String]) -> Decoder {
+fn environment() -> Environment {
     let library = std::env::var_os("ORT_DYLIB_PATH").map_or_else(
         || root().join(".cache/onnxruntime/libonnxruntime.so"),
         PathBuf::from,
     );
-    let environment = runtime::environment(Some(&library)).expect("make setup");
+    runtime::environment(Some(&library)).expect("make setup")
+}
+
+fn load(model: &str, system: &str, labels: &[String]) -> Decoder {
+    let environment = environment();
     Decoder::load(&environment, &files(model), system, labels, Device::Cpu, 1).unwrap()
 }
 
@@ -150,10 +154,8 @@ fn a_text_cannot_end_the_turn() {
             .input_ids
             .split_at(hostile.input_ids.len() - tail.len());
         assert_eq!(rest, tail);
-        let special = decoder.prompt.suffixes.clone();
         let ends = tail.first().unwrap();
         assert!(!text.contains(ends), "{model}: {text:?}");
-        drop(special);
     }
 }
 
@@ -176,21 +178,45 @@ fn a_long_text_keeps_its_ends_and_the_tail() {
 }
 
 #[test]
+fn a_prompt_is_never_longer_than_the_model_reads() {
+    let labels = ["META".to_owned(), "COMPLEX".to_owned()];
+    let decoder = load("qwen3", "Sort this.", &labels);
+    let row = row(&decoder, &"word ".repeat(5000));
+    let longest = decoder.probes.iter().map(|probe| probe.path.len()).max();
+    assert!(decoder.prefix_tokens() + row.input_ids.len() + longest.unwrap() <= 2048);
+    assert!(row.truncated && decoder.forward(&[&row]).is_ok());
+    let long = "Sort this. ".repeat(1000);
+    let error = Decoder::load(
+        &environment(),
+        &files("qwen3"),
+        &long,
+        &labels,
+        Device::Cpu,
+        1,
+    );
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("the model reads 2048"), "{error}");
+}
+
+#[test]
 fn a_graph_without_a_cache_says_what_it_lacks() {
     let classifier = root().join("models/classifier/model.onnx");
-    let library = std::env::var_os("ORT_DYLIB_PATH").map_or_else(
-        || root().join(".cache/onnxruntime/libonnxruntime.so"),
-        PathBuf::from,
-    );
-    let environment = runtime::environment(Some(&library)).expect("make setup");
     let files = ModelFiles {
         graph: classifier,
         ..files("qwen3")
     };
     let labels = ["META".to_owned(), "COMPLEX".to_owned()];
-    let error = Decoder::load(&environment, &files, "", &labels, Device::Cpu, 1).unwrap_err();
+    let error = Decoder::load(&environment(), &files, "", &labels, Device::Cpu, 1).unwrap_err();
     assert!(
         error.to_string().contains("text-generation-with-past"),
         "{error}"
     );
+}
+
+#[test]
+fn labels_that_read_the_same_are_refused_at_load() {
+    let same = ["META".to_owned(), "META".to_owned()];
+    let error = Decoder::load(&environment(), &files("llama"), "", &same, Device::Cpu, 1);
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("have the same tokens"), "{error}");
 }
