@@ -274,6 +274,16 @@ mod tests {
     }
 
     #[test]
+    fn lists_slices_and_missing_keys_are_those_of_jinja() {
+        let template = "{{ bos_token }}{% if not tools is defined %}{% set tools = none %}{% endif %}{% set users = messages | selectattr('role', 'equalto', 'user') | list %}{% set all = [messages[0]] + users %}{% for m in all %}{% if m['role'] not in ['tool'] and not m.get('tool_calls') and (m['role'] == 'user') != (loop.index0 % 2 == 0) %}[{{ m.role[:3] }}]{{ m['content'] }}{% endif %}{% for call in m.tool_calls %}{{ call | tojson }}{% endfor %}{% if tools is not none and m == users[-1] %}{{ tools | length }}{% endif %}{% endfor %}[/INST]";
+        let turn = render(template, &json!({"bos_token": "<s>"})).unwrap();
+        assert_eq!(
+            (turn.prefix.as_str(), turn.tail.as_str()),
+            ("<s>[sys]Be brief.[use]", "[/INST]")
+        );
+    }
+
+    #[test]
     fn what_cannot_be_rendered_says_why() {
         let refused = render("{{ raise_exception('no') }}", &Json::Null).unwrap_err();
         assert!(refused.contains("no"), "{refused}");

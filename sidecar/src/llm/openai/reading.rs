@@ -86,15 +86,15 @@ impl Names {
     pub(super) fn read(&self, answer: &Answer, length: Length) -> Verdict {
         let first = answer.tokens.first().map_or("", |token| &token.token);
         let text = match answer.text.trim() {
-            "" if !answer.has_thoughts => first.trim(),
+            "" if answer.thoughts.is_empty() => first.trim(),
             text => text,
         };
-        if length == Length::Reasoning || (answer.has_thoughts && !text.is_empty()) {
+        if length == Length::Reasoning || (!answer.thoughts.is_empty() && !text.is_empty()) {
             return self.read_reasoned(answer, text);
         }
         // OpenAI's own models think unseen: nothing but the limit tells.
         let is_silent = answer.text.is_empty() && answer.tokens.is_empty() && answer.is_cut;
-        if is_silent || answer.has_thoughts || begins_thoughts(text) {
+        if is_silent || !answer.thoughts.is_empty() || begins_thoughts(text) {
             return Verdict::Thinks;
         }
         let by_tokens = match answer.tokens[..] {
@@ -126,6 +126,10 @@ impl Names {
         let said = match text.rsplit_once("</think>") {
             Some((_, said)) => said,
             None if begins_thoughts(text) => "",
+            // Some of vLLM's parsers take an answer without thoughts for thoughts.
+            None if text.is_empty() && !answer.is_cut && self.is_label(&answer.thoughts) => {
+                &answer.thoughts
+            }
             None => text,
         };
         let label = match self.last_named(&fold_case(said)) {
@@ -261,6 +265,10 @@ impl Names {
                 _ => Verdict::More,
             },
         }
+    }
+
+    fn is_label(&self, text: &str) -> bool {
+        self.0.contains(&fold(text))
     }
 
     /// The label named last as a whole word, the longest of those that end there. `text`: in lower case.
@@ -506,7 +514,7 @@ mod tests {
             "thoughts that are not shown"
         );
         assert!(thinks(Answer {
-            has_thoughts: true,
+            thoughts: "Hm.".into(),
             ..answer("", vec![], true)
         }));
         assert!(!thinks(answer("META", vec![], true)));
@@ -529,6 +537,11 @@ mod tests {
         assert_eq!(read("<think>META it is"), Verdict::Nothing);
         assert_eq!(read("<think>META</think>"), Verdict::Nothing);
         assert_eq!(read("Something else"), Verdict::Nothing);
+        let mistaken = Answer {
+            thoughts: "\nCOMPLEX".into(),
+            ..answer("", vec![], false)
+        };
+        chances(labels.read(&mistaken, Length::Reasoning), &complex);
         let nested = names(&["CODE", "CODE REVIEW"]);
         let read = nested.read(
             &answer("It is a code review", vec![], false),
@@ -547,7 +560,7 @@ mod tests {
         ];
         let both = answer("<think>META</think> META", tokens.clone(), false);
         let apart = Answer {
-            has_thoughts: true,
+            thoughts: "Hm.".into(),
             ..answer("META", tokens[3..].to_vec(), false)
         };
         for answer in [both, apart] {

@@ -161,8 +161,8 @@ pub(super) struct Answer {
     /// Without the thoughts, when the server tells them apart.
     pub(super) text: String,
     pub(super) tokens: Vec<Token>,
-    /// Whether the server told thoughts apart.
-    pub(super) has_thoughts: bool,
+    /// The thoughts, when the server tells them apart.
+    pub(super) thoughts: String,
     /// Whether the model thought, as far as the answer or its bill tells.
     pub(super) thought: bool,
     /// Whether the model was stopped by the limit.
@@ -173,16 +173,17 @@ impl Response {
     /// `None` without a choice.
     pub(super) fn answer(self) -> Option<Answer> {
         let choice = self.choices.into_iter().next()?;
-        let thoughts = [choice.message.reasoning_content, choice.message.reasoning];
-        let has_thoughts = thoughts.iter().flatten().any(|text| !text.is_empty());
+        let message = choice.message;
+        let thoughts = message.reasoning_content.filter(|text| !text.is_empty());
+        let thoughts = thoughts.or(message.reasoning).unwrap_or_default();
         let unseen = self.usage.and_then(|usage| usage.completion_tokens_details);
         let unseen = unseen.and_then(|details| details.reasoning_tokens);
         let tokens = choice.logprobs.and_then(|logprobs| logprobs.content);
-        let text = choice.message.content.unwrap_or_default();
+        let text = message.content.unwrap_or_default();
         Some(Answer {
             tokens: tokens.unwrap_or_default(),
-            has_thoughts,
-            thought: has_thoughts || unseen.unwrap_or(0) > 0 || text.contains("</think>"),
+            thought: !thoughts.is_empty() || unseen.unwrap_or(0) > 0 || text.contains("</think>"),
+            thoughts,
             text,
             is_cut: choice.finish_reason.as_deref() == Some("length"),
         })
