@@ -6,9 +6,9 @@
 //!    tokens behind it; most label sets have one probe, without tokens. Rows are padded on the right and the padding is masked.
 //! 3. Of the logits, those of the tokens at the forks are read; keys and values of a text are not asked for.
 //!
-//! The logits of all positions lie in memory, `tokens · vocabulary` numbers, so forwards are cut to [`MAX_LOGITS_BYTES`]: rows
+//! The logits of all positions lie in memory, `tokens · vocabulary` numbers, so forwards are cut to `MAX_LOGITS_BYTES`: rows
 //! go in several, and a row that is longer alone in pieces. The prefix is repeated for every row of a forward, of which there
-//! are as many as fit into [`MAX_PREFIX_BYTES`].
+//! are as many as fit into `MAX_PREFIX_BYTES`.
 //!
 //! Graphs: those of Optimum's `text-generation-with-past` and their like.
 
