@@ -62,6 +62,23 @@ fn the_page_shows_what_the_renderer_writes() {
     }
 }
 
+/// Every block of `docs/sidecar.md` is a configuration, or the part of one.
+#[test]
+fn the_configurations_of_the_sidecars_page_are_valid() {
+    const REST: &str = "{vllm_endpoints: [{name: l, address: a, port: 1}], model_config: {m: {}}, default_model: m}";
+    let page = std::fs::read_to_string(root().join("docs/sidecar.md")).unwrap();
+    let blocks = yaml_blocks(&page);
+    assert!(blocks.len() >= 6);
+    for block in blocks {
+        let mut whole = parse(REST).unwrap();
+        for (key, value) in parse(block).unwrap().as_object().unwrap() {
+            whole[key] = value.clone();
+        }
+        let config = Config::from_value(whole).unwrap();
+        assert_eq!(config.validate(), [], "{block}");
+    }
+}
+
 #[test]
 fn the_istio_page_shows_what_the_renderer_writes() {
     let page = std::fs::read_to_string(root().join("docs/istio.md")).unwrap();

@@ -403,12 +403,12 @@ impl Metrics {
         }
     }
 
-<<<<<<< HEAD
     /// Counts a reload of the configuration.
     pub fn reload(&self, succeeded: bool) {
         let result = if succeeded { "ok" } else { "failed" };
         self.reloads.get_or_create(&ReloadLabels { result }).inc();
-=======
+    }
+
     /// The metrics of the language model that `engine` runs.
     #[must_use]
     pub fn llm(&self, engine: &'static str) -> LlmMetrics {
@@ -419,7 +419,6 @@ impl Metrics {
             duration: duration.clone(),
             circuit_open: self.llm_circuit_open.clone(),
         }
->>>>>>> b3996c5 (sidecar: an LLM classifier over OpenAI's API and over its own decoder)
     }
 
     /// Records the time of a head or classifier, a name of the configuration.

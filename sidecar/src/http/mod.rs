@@ -41,12 +41,13 @@ use error::{Refusal, Refusals};
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The paths that metrics show; any other one is `other`.
-const PATHS: [&str; 9] = [
+const PATHS: [&str; 10] = [
     ANALYZE_PATH,
     CACHE_ENTRIES_PATH,
     "/v1/embeddings",
     "/v1/classify",
     "/v1/models",
+    "/health",
     "/healthz",
     "/readyz",
     "/metrics",
@@ -69,6 +70,7 @@ pub fn router(service: Arc<Service>, access: Option<Arc<Access>>) -> Router {
     let (router, api) = OpenApiRouter::with_openapi(openapi::about())
         .merge(admitted)
         .routes(routes!(models::models))
+        .routes(routes!(operation::health))
         .routes(routes!(operation::healthz))
         .routes(routes!(operation::readyz))
         .routes(routes!(operation::metrics))

@@ -1,13 +1,17 @@
 //! What operators ask: `/healthz`, `/readyz`, `/metrics`; and the count of every request.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Json, Response};
+use serde::Serialize;
 use serde_json::json;
 use turnpike_core::reply::Fault;
+use utoipa::ToSchema;
 
 use super::PATHS;
 use super::error::Refusal;
@@ -29,6 +33,81 @@ pub(super) async fn readyz(State(service): State<Arc<Service>>) -> Response {
         let status = StatusCode::SERVICE_UNAVAILABLE;
         (status, Json(json!({ "status": "loading" }))).into_response()
     }
+}
+
+/// Time for a dependency to answer.
+const DEPENDENCY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Whether everything that the sidecar depends on answers.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Health {
+    /// All of it together.
+    status: HealthStatus,
+    /// Each of it, by name.
+    dependencies: BTreeMap<String, DependencyHealth>,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+enum HealthStatus {
+    /// Everything answers.
+    Healthy,
+    /// Something does not: requests are served, with the fallback of what is missing.
+    Degraded,
+    /// Models are being loaded.
+    Loading,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+struct DependencyHealth {
+    /// Whether it answers.
+    healthy: bool,
+    /// What is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+/// What the sidecar depends on, asked side by side: the slowest decides how long it takes, at most 5 seconds. For people and
+/// dashboards; probes want `/healthz` and `/readyz`, for a sidecar without its language model still serves.
+#[utoipa::path(get, path = "/health", tag = "operation",
+    responses((status = 200, body = Health), (status = 503, body = Health, description = "Something does not answer.")))]
+pub(super) async fn health(State(service): State<Arc<Service>>) -> Response {
+    let Some(engine) = service.engine_in_use() else {
+        return health_response(HealthStatus::Loading, BTreeMap::new());
+    };
+    let found = engine.dependencies(DEPENDENCY_TIMEOUT).await.into_iter();
+    let dependencies: BTreeMap<String, DependencyHealth> = found
+        .map(|(name, answer)| {
+            let health = DependencyHealth {
+                healthy: answer.is_ok(),
+                error: answer.err(),
+            };
+            (name, health)
+        })
+        .collect();
+    let all = dependencies.values().all(|dependency| dependency.healthy);
+    let status = if all {
+        HealthStatus::Healthy
+    } else {
+        HealthStatus::Degraded
+    };
+    health_response(status, dependencies)
+}
+
+fn health_response(
+    status: HealthStatus,
+    dependencies: BTreeMap<String, DependencyHealth>,
+) -> Response {
+    let code = if status == HealthStatus::Healthy {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    let health = Health {
+        status,
+        dependencies,
+    };
+    (code, Json(health)).into_response()
 }
 
 /// Metrics as OpenMetrics text.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant as StdInstant, SystemTime};
 use tokio::time::Instant;
 use turnpike_core::Config;
 use turnpike_core::routing::Topics;
-use turnpike_core::sidecar::Scored;
+use turnpike_core::sidecar::{LLM_HEAD, Scored};
 
 use super::load::{Kept, LoadedEncoder, LoadedHead, StartError};
 use crate::batching::{Answers, InferenceError, Limits, Priority};
@@ -17,6 +17,7 @@ use crate::classifier::{Answer, Classifier};
 use crate::encoder::Embedding;
 use crate::heads::shipped::{OVERLAP, WINDOW};
 use crate::heads::{self, Heads, HeadsError, Read};
+use crate::llm::{LlmAnswer, LlmClassifier};
 use crate::metrics::{Metrics, Stage};
 use crate::model::TokenizedText;
 use crate::tokenizer::Window;
@@ -59,6 +60,7 @@ pub(super) struct Loaded {
     pub(super) encoder: Kept<LoadedEncoder>,
     pub(super) classifiers: Vec<Kept<Classifier>>,
     pub(super) heads: Vec<Arc<LoadedHead>>,
+    pub(super) llm: Option<Kept<LlmClassifier>>,
 }
 
 impl Loaded {
@@ -88,13 +90,19 @@ pub struct Wanted {
     shipped: Vec<String>,
     own: Vec<usize>,
     classifiers: Vec<usize>,
+    llm: bool,
 }
 
 impl Wanted {
     /// Whether nobody is asked.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        !self.reads_vectors() && self.classifiers.is_empty()
+        !self.reads_vectors() && !self.asks_models()
+    }
+
+    /// Whether models beside the encoder are asked.
+    pub(super) fn asks_models(&self) -> bool {
+        self.llm || !self.classifiers.is_empty()
     }
 
     /// Whether the encoder's vector is needed.
@@ -120,6 +128,7 @@ impl Engine {
             encoder: Kept::of(encoder),
             classifiers: Vec::new(),
             heads: Vec::new(),
+            llm: None,
         };
         Self::new(loaded, config, metrics)
     }
@@ -207,21 +216,28 @@ impl Engine {
         let classifiers = self.loaded.classifiers.iter();
         let classifiers =
             classifiers.map(|model| (model.value.name().to_owned(), model.value.labels()));
-        shipped.chain(own).chain(classifiers).collect()
+        let llm = self.loaded.llm.iter();
+        let llm = llm.map(|llm| (LLM_HEAD.to_owned(), llm.value.labels().to_vec()));
+        shipped.chain(own).chain(classifiers).chain(llm).collect()
     }
 
     fn names(&self) -> Vec<String> {
         self.heads().into_iter().map(|(name, _)| name).collect()
     }
 
-    /// The heads and classifiers of these names, of all of them when `None`.
+    /// The heads and classifiers of these names; when `None`, all but the language model, whose answers may cost money.
     ///
     /// # Errors
     /// The place of a name that there is none of, and the names that there are.
     pub fn wanted(&self, asked: Option<&[String]>) -> Result<Wanted, (usize, Vec<String>)> {
         let known = self.names();
         let mut wanted = Wanted::default();
-        for (at, name) in asked.unwrap_or(&known).iter().enumerate() {
+        let free: Vec<String> = known
+            .iter()
+            .filter(|name| *name != LLM_HEAD)
+            .cloned()
+            .collect();
+        for (at, name) in asked.unwrap_or(&free).iter().enumerate() {
             let own = self.loaded.heads.iter();
             let own = own
                 .enumerate()
@@ -234,6 +250,8 @@ impl Engine {
                 wanted.own.push(at);
             } else if let Some((at, _)) = model {
                 wanted.classifiers.push(at);
+            } else if name == LLM_HEAD && self.loaded.llm.is_some() {
+                wanted.llm = true;
             } else if known.contains(name) {
                 wanted.shipped.push(name.clone());
             } else {
@@ -333,15 +351,62 @@ impl Engine {
             self.metrics.head(model.name(), started_at.elapsed());
             Ok((model.name().to_owned(), answered))
         }));
+        let (found, labels) =
+            tokio::join!(found, self.llm_labels(texts, wanted, priority, deadline));
         let mut tokens = 0;
         let mut all: Vec<AnswersByName> = texts.iter().map(|_| BTreeMap::new()).collect();
-        for (name, (answers, count)) in found.await? {
+        for (name, (answers, count)) in found? {
             tokens += count;
             for (text, answer) in all.iter_mut().zip(answers) {
                 text.insert(name.clone(), answer);
             }
         }
+        for (text, answer) in all.iter_mut().zip(labels) {
+            text.insert(LLM_HEAD.to_owned(), answer);
+        }
         Ok((all, tokens))
+    }
+
+    /// The language model's label for each text; none when it is not asked.
+    async fn llm_labels(
+        &self,
+        texts: &Arc<[String]>,
+        wanted: &Wanted,
+        priority: Priority,
+        deadline: Instant,
+    ) -> Vec<Answer> {
+        let Some(llm) = self.loaded.llm.as_ref().filter(|_| wanted.llm) else {
+            return Vec::new();
+        };
+        let started_at = StdInstant::now();
+        let answers = texts
+            .iter()
+            .map(|text| llm.value.classify(text, priority, deadline));
+        let answers = futures_util::future::join_all(answers).await;
+        self.metrics.head(LLM_HEAD, started_at.elapsed());
+        let answer = |found: LlmAnswer| Answer {
+            probabilities: if found.defaulted {
+                vec![(found.label, 1.0)]
+            } else {
+                found.probabilities
+            },
+            entities: None,
+            defaulted: found.defaulted,
+        };
+        answers.into_iter().map(answer).collect()
+    }
+
+    /// Whether what the engine depends on answers, by name; asked side by side, each within `timeout`.
+    pub async fn dependencies(&self, timeout: Duration) -> BTreeMap<String, Result<(), String>> {
+        let llm = self.loaded.llm.iter();
+        let checks = llm.map(|llm| async {
+            let healthy = llm.value.healthy(timeout).await;
+            ("llm_classifier".to_owned(), healthy)
+        });
+        futures_util::future::join_all(checks)
+            .await
+            .into_iter()
+            .collect()
     }
 
     async fn classify_by_heads(

@@ -5,13 +5,18 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use ort::environment::Environment;
-use turnpike_core::config::{ModelClassifierConfig, Precision, SidecarConfig};
+use turnpike_core::config::{
+    LlmClassifierConfig, LlmEngine, ModelClassifierConfig, Precision, SidecarConfig,
+};
+use turnpike_core::sidecar::LLM_HEAD;
 
 use super::engine::{Engine, Loaded};
 use crate::batching::{Batcher, Limits};
 use crate::classifier::{Classifier, LabelModel};
 use crate::encoder::{Embedding, Encoder, OnnxEncoder};
 use crate::heads::{OwnHead, OwnHeadError, encoder_id};
+use crate::llm::prompt::system_message;
+use crate::llm::{Decoder, DecoderError, LlmClassifier, LlmError};
 use crate::metrics::Metrics;
 use crate::model::TokenizedText;
 use crate::onnx::device::Placement;
@@ -72,6 +77,18 @@ pub enum StartError {
         path: PathBuf,
         /// What is wrong.
         source: OwnHeadError,
+    },
+    /// The language model's server.
+    #[error("sidecar.llm_classifier")]
+    Llm {
+        /// What is wrong.
+        source: LlmError,
+    },
+    /// The language model's files.
+    #[error("sidecar.llm_classifier")]
+    Decoder {
+        /// What is wrong.
+        source: DecoderError,
     },
     /// The first forward.
     #[error("warm-up: {0}")]
@@ -395,6 +412,60 @@ impl Loader<'_> {
         })
     }
 
+    fn llm(
+        &self,
+        config: &LlmClassifierConfig,
+        previous: Option<&Kept<LlmClassifier>>,
+    ) -> Result<Kept<LlmClassifier>, StartError> {
+        const KEY: &str = "sidecar.llm_classifier";
+        let llm_error = |source: LlmError| StartError::Llm { source };
+        if config.engine == LlmEngine::OpenAi {
+            let api_key = match config.api_key_env.as_str() {
+                "" => None,
+                name => Some(std::env::var(name).map_err(|_| {
+                    config_error(
+                        format!("{KEY}.api_key_env"),
+                        format!("the environment has no variable `{name}`"),
+                    )
+                })?),
+            };
+            let key = format!("{config:?} {}", api_key.is_some());
+            return Kept::load(key, previous, || {
+                let placed = Placed {
+                    model: LLM_HEAD.into(),
+                    device: "openai".into(),
+                    precision: config.precision,
+                };
+                let llm = LlmClassifier::openai(config, api_key, self.metrics);
+                Ok((llm.map_err(llm_error)?, placed))
+            });
+        }
+        let source = Source::of(&config.path, &config.repository);
+        let source = source
+            .ok_or(FilesError::NotConfigured)
+            .map_err(files_error(KEY))?;
+        let files = ModelFiles::find(&source, config.precision).map_err(files_error(KEY))?;
+        Kept::load(self.key(&files, config), previous, || {
+            let labels: Vec<String> = config
+                .labels
+                .iter()
+                .map(|label| label.name.clone())
+                .collect();
+            let decoder = Decoder::load(
+                &self.environment,
+                &files,
+                &system_message(config),
+                &labels,
+                self.device,
+                self.threads(),
+            )
+            .map_err(|source| StartError::Decoder { source })?;
+            let placed = Placed::new(LLM_HEAD, &files, decoder.placement(), config.precision);
+            let llm = LlmClassifier::onnx(config, decoder, self.limits, self.metrics);
+            Ok((llm.map_err(llm_error)?, placed))
+        })
+    }
+
     fn heads(&self, encoder: &LoadedEncoder) -> Result<Vec<Arc<LoadedHead>>, StartError> {
         let sidecar = &self.settings.config.sidecar;
         let mut heads = Vec::with_capacity(sidecar.heads.len());
@@ -477,15 +548,22 @@ impl Engine {
             classifiers.push(loader.classifier(at, config, kept)?);
         }
         let heads = loader.heads(&encoder.value)?;
+        let kept = previous.and_then(|engine| engine.loaded.llm.as_ref());
+        let llm = sidecar.llm_classifier.as_ref();
+        let llm = llm.map(|config| loader.llm(config, kept)).transpose()?;
         metrics.forget_placements();
         encoder.count(metrics);
         for classifier in &classifiers {
             classifier.count(metrics);
         }
+        if let Some(llm) = &llm {
+            llm.count(metrics);
+        }
         let loaded = Loaded {
             encoder,
             classifiers,
             heads,
+            llm,
         };
         Self::new(loaded, &settings.config, metrics)
     }

@@ -13,6 +13,7 @@ mod fuzz;
 mod harness;
 mod hub;
 mod lifecycle;
+mod llm;
 mod overload;
 mod reference;
 mod refusals;

@@ -518,7 +518,8 @@ fn intent() -> Value {
         ]
     });
     let rows: String = rows.map(|row| format!("{row}\n")).collect();
-    let (head, _) = turnpike::classify::train_head("intent", rows.as_bytes()).expect("enough rows");
+    let (head, _) =
+        turnpike::train_head::train_head("intent", None, rows.as_bytes()).expect("enough rows");
     serde_json::from_str(&head).expect("JSON")
 }
 
@@ -556,8 +557,9 @@ async fn what_the_proxy_is_not_sure_of_the_sidecar_settles() {
         .map(|text| json!({"text": text}).to_string())
         .collect();
     let ask = move |threshold: f32| {
-        let sidecar =
-            turnpike::classify::Sidecar::new(&format!("http://127.0.0.1:{port}"), threshold);
+        let url = format!("http://127.0.0.1:{port}");
+        let client = turnpike::sidecar_client::SidecarClient::new(&url, None);
+        let sidecar = turnpike::classify::Sidecar::new(client, threshold);
         let mut output = Vec::new();
         let none: [&str; 0] = [];
         turnpike::classify::classify(

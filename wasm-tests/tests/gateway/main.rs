@@ -11,6 +11,7 @@
 )]
 
 mod apis;
+mod asking;
 mod billing;
 mod cache;
 mod cap;

@@ -54,6 +54,17 @@ impl Config {
                 "accepted, no effect: Envoy clears its route cache when a filter changes request headers",
             );
         }
+        if let Some(llm) = &self.sidecar.llm_classifier
+            && llm.timeout_ms > self.sidecar.timeout_ms
+        {
+            note(
+                "sidecar.llm_classifier.timeout_ms",
+                &format!(
+                    "the proxy waits for {} ms (`sidecar.timeout_ms`): what comes later gives the default label",
+                    self.sidecar.timeout_ms
+                ),
+            );
+        }
         let maas = self.maas_integration.as_ref();
         let identified = maas.is_some_and(|m| m.enabled);
         for (path, address, what) in [

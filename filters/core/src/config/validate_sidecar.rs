@@ -151,7 +151,7 @@ fn check_batching(c: &mut Checker, sidecar: &SidecarConfig) {
         c,
         &at("queue"),
         batching.queue,
-        batching.max_batch_size.min(1024),
+        batching.max_batch_size.clamp(1, 1024),
         1 << 20,
     );
     let longest = sidecar.encoder.max_tokens.min(8192);
