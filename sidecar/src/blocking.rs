@@ -1,7 +1,20 @@
 //! Work that takes a thread for a while.
 
+use std::sync::LazyLock;
+
+use tokio::sync::Semaphore;
+
 /// Bytes of text below which tokenizing takes less time than the way to another thread and back is worth: some 100 µs.
 const INLINE_BYTES: usize = 1024;
+
+/// Bytes of text from which the work is heavy: a megabyte takes a third of a second and a hundred megabytes of memory.
+const HEAVY_BYTES: usize = 64 << 10;
+
+/// Places for heavy work: half of the cores, so that short texts find a thread and memory stays bounded.
+static HEAVY: LazyLock<Semaphore> = LazyLock::new(|| {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    Semaphore::new((cores / 2).max(1))
+});
 
 /// Runs `work` over `bytes` of text here when it is little, else on a thread that may block: those that serve sockets must not.
 pub(crate) async fn run<T: Send + 'static>(
@@ -11,7 +24,12 @@ pub(crate) async fn run<T: Send + 'static>(
     if bytes <= INLINE_BYTES {
         return work();
     }
-    tokio::task::spawn_blocking(work)
-        .await
-        .unwrap_or_else(|panic| Err(panic.to_string()))
+    let place = if bytes > HEAVY_BYTES {
+        Some(HEAVY.acquire().await.map_err(|e| e.to_string())?)
+    } else {
+        None
+    };
+    let done = tokio::task::spawn_blocking(work).await;
+    drop(place);
+    done.unwrap_or_else(|panic| Err(panic.to_string()))
 }

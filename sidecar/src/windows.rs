@@ -33,6 +33,14 @@ impl Pooling {
     }
 }
 
+impl Pooling {
+    /// Whether one window is enough to speak for a text: the heads that requests are stopped for.
+    #[must_use]
+    pub fn guards(self) -> bool {
+        self != Self::Mean
+    }
+}
+
 /// Probabilities of the windows read so far.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WindowPool {

@@ -101,6 +101,12 @@ impl Classifier {
         &self.name
     }
 
+    /// Whether one window is enough to speak for a text.
+    #[must_use]
+    pub fn guards(&self) -> bool {
+        self.labels_tokens || self.pooling.guards()
+    }
+
     /// Its labels; of a token model, the kinds of entities.
     #[must_use]
     pub fn labels(&self) -> Vec<String> {

@@ -235,7 +235,12 @@ impl ModelFiles {
         let shelf = match source {
             Source::Folder(folder) => Shelf::Folder(folder),
             Source::Repository(name) => {
-                let api = ApiBuilder::from_env().with_progress(false).build();
+                let mut api = ApiBuilder::from_env().with_progress(false);
+                // Otherwise that of `huggingface-cli login`.
+                if let Ok(token) = std::env::var("HF_TOKEN") {
+                    api = api.with_token(Some(token));
+                }
+                let api = api.build();
                 let api = api.map_err(|error| fetch(name, "client", &error))?;
                 Shelf::Repository(name, Box::new(api.model(name.clone())))
             }

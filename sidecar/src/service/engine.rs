@@ -346,6 +346,10 @@ impl Engine {
         let models = models.filter_map(|at| self.loaded.classifiers.get(*at));
         let found = futures_util::future::try_join_all(models.map(|model| async {
             let model = &model.value;
+            let priority = match priority {
+                Priority::Route if model.guards() => Priority::Guard,
+                priority => priority,
+            };
             let started_at = StdInstant::now();
             let answered = model.classify(texts, priority, deadline).await?;
             self.metrics.head(model.name(), started_at.elapsed());
@@ -479,7 +483,16 @@ impl Engine {
             return Ok(answers);
         }
         let texts: Arc<[String]> = [text.to_owned()].into();
-        let found = self.classify_by_heads(&texts, wanted, Priority::Route, deadline);
+        let own = wanted
+            .own
+            .iter()
+            .filter_map(|at| self.loaded.heads.get(*at));
+        let priority = if own.into_iter().any(|own| own.pooling.guards()) {
+            Priority::Guard
+        } else {
+            Priority::Route
+        };
+        let found = self.classify_by_heads(&texts, wanted, priority, deadline);
         Ok(found.await?.0.into_iter().flatten().collect())
     }
 
