@@ -4,8 +4,8 @@
 //!    ahead of them will take longer than their deadline allows ([`Pace`]).
 //! 2. One thread, the model's own, takes the rows that go well together (`schedule`). A row whose deadline has passed is
 //!    dropped before it costs a forward; those of a client that has gone have left the queue already.
-//! 3. Under load, the thread waits up to [`Limits::max_wait`] for as many rows as the last forward had: the clients that it
-//!    answered send their next ones just now. A model that was idle starts with the first row.
+//! 3. Under load, the thread waits up to [`Limits::max_wait`] for more rows, as long as that brings some ([`Gathering`]). A model
+//!    that was idle starts with the first row.
 //! 4. A panic of the model ends that batch with an error, not the thread.
 
 mod pace;
@@ -74,14 +74,17 @@ impl Limits {
     pub fn chunk(&self) -> usize {
         self.max_batch_size.min(self.queue / 2).max(1)
     }
-}
 
-impl From<&BatchingConfig> for Limits {
-    fn from(config: &BatchingConfig) -> Self {
+    /// Those of `config`, or what suits the device. On a CPU a forward of more than a few hundred tokens makes no text faster
+    /// (`benches/RESULTS.md`), and the next one waits longer; a GPU is not filled by less than some thousands.
+    #[must_use]
+    pub fn new(config: &BatchingConfig, on_gpu: bool) -> Self {
         let size = |value: u32| usize::try_from(value).unwrap_or(usize::MAX);
+        let or = |value: u32, suits: usize| if value == 0 { suits } else { size(value) };
+        let (rows, tokens) = if on_gpu { (64, 16_384) } else { (8, 512) };
         Self {
-            max_batch_size: size(config.max_batch_size),
-            max_tokens: size(config.max_tokens),
+            max_batch_size: or(config.max_batch_size, rows),
+            max_tokens: or(config.max_tokens, tokens),
             max_wait: Duration::from_millis(config.max_wait_ms.into()),
             queue: size(config.queue),
         }
@@ -140,6 +143,60 @@ struct State<O> {
     running: usize,
     pace: Pace,
     closed: bool,
+}
+
+/// Whether a forward waits for more rows, and for how many.
+///
+/// Clients of a closed loop send again when they are answered: right after a forward as many rows may be had as it had, beside
+/// those that waited meanwhile. A wait that brought nothing is not repeated for a while, the longer the more often it happens.
+#[derive(Debug)]
+struct Gathering {
+    /// Rows that are worth waiting for.
+    expected: usize,
+    last_end: Instant,
+    /// Forwards to come that wait for nobody.
+    skipped: u32,
+    /// How many they were after the last wait in vain.
+    patience: u32,
+}
+
+/// Most forwards that wait for nobody after waits in vain.
+const MAX_SKIPPED: u32 = 64;
+
+impl Default for Gathering {
+    fn default() -> Self {
+        Self {
+            expected: 0,
+            last_end: Instant::now(),
+            skipped: 0,
+            patience: 0,
+        }
+    }
+}
+
+impl Gathering {
+    /// Until when the next forward waits for the expected rows; an idle model's time is long over.
+    fn until(&mut self, max_wait: Duration) -> Instant {
+        if self.skipped > 0 {
+            self.skipped -= 1;
+            return self.last_end;
+        }
+        self.last_end + max_wait
+    }
+
+    fn waited(&mut self, brought_rows: bool) {
+        self.patience = if brought_rows {
+            0
+        } else {
+            (self.patience * 2 + 1).min(MAX_SKIPPED)
+        };
+        self.skipped = self.patience;
+    }
+
+    fn forward_ended(&mut self, expected: usize) {
+        self.expected = expected;
+        self.last_end = Instant::now();
+    }
 }
 
 struct Row<O> {
@@ -387,30 +444,33 @@ impl<O: Send + 'static> Queue<O> {
     }
 
     fn serve(&self, model: &dyn Model<Output = O>) {
-        let mut last_rows = 0;
-        let mut last_end = Instant::now();
-        while let Some(batch) = self.take(last_rows, last_end) {
-            last_rows = batch.len();
-            if last_rows > 0 {
+        let mut gathering = Gathering::default();
+        while let Some(batch) = self.take(&mut gathering) {
+            let rows = batch.len();
+            if rows > 0 {
                 self.forward(model, batch);
             }
-            last_end = Instant::now();
+            let waiting = self.lock().rows.len();
+            gathering.forward_ended((rows + waiting).min(self.limits.max_batch_size));
         }
     }
 
     /// Waits for rows and takes those of the next forward; `None` when the last handle is gone.
-    fn take(&self, last_rows: usize, last_end: Instant) -> Option<Vec<Row<O>>> {
+    fn take(&self, gathering: &mut Gathering) -> Option<Vec<Row<O>>> {
         let mut state = self.lock();
+        let until = gathering.until(self.limits.max_wait);
+        let rows_before = state.rows.len();
+        let mut waited = false;
         loop {
             if state.closed {
                 return None;
             }
             let now = Instant::now();
-            let until = last_end + self.limits.max_wait;
-            let gathered = state.rows.len() >= last_rows.min(self.limits.max_batch_size);
-            if !state.rows.is_empty() && (gathered || last_rows < 2 || now >= until) {
+            let gathered = state.rows.len() >= gathering.expected;
+            if !state.rows.is_empty() && (gathered || now >= until) {
                 break;
             }
+            waited |= !state.rows.is_empty();
             state = if state.rows.is_empty() {
                 let woken = self.changed.wait(state);
                 woken.unwrap_or_else(PoisonError::into_inner)
@@ -418,6 +478,9 @@ impl<O: Send + 'static> Queue<O> {
                 let woken = self.changed.wait_timeout(state, until - now);
                 woken.unwrap_or_else(PoisonError::into_inner).0
             };
+        }
+        if waited {
+            gathering.waited(state.rows.len() > rows_before.max(1));
         }
         let now = Instant::now();
         let (late, waiting) = std::mem::take(&mut state.rows)

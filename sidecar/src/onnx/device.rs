@@ -49,6 +49,14 @@ pub enum Placement {
     TensorRt(u16),
 }
 
+impl Placement {
+    /// Whether it is one.
+    #[must_use]
+    pub fn is_gpu(self) -> bool {
+        self != Self::Cpu
+    }
+}
+
 impl std::fmt::Display for Placement {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {

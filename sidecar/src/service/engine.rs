@@ -139,8 +139,8 @@ impl Engine {
         config: &Config,
         metrics: &Arc<Metrics>,
     ) -> Result<Self, StartError> {
-        let limits = Limits::from(&config.sidecar.batching);
         let encoder = &loaded.encoder.value;
+        let limits = encoder.limits;
         let embed = |texts: &[String]| encoder.embed_all(texts, limits.chunk());
         let shipped = load_heads(encoder.encoder.dimensions(), embed)?;
         let count = shipped.as_ref().map_or(0, |heads| heads.names().count());

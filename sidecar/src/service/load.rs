@@ -115,6 +115,7 @@ pub struct LoadedEncoder {
     pub(super) tokenizer: Arc<TextTokenizer>,
     pub(super) encoder: Arc<dyn Encoder>,
     pub(super) batcher: Batcher<Embedding>,
+    pub(super) limits: Limits,
     pub(super) passage_prefix: String,
     pub(super) name: String,
 }
@@ -136,15 +137,16 @@ impl LoadedEncoder {
         tokenizer: TextTokenizer,
         encoder: Arc<dyn Encoder>,
         config: &SidecarConfig,
+        limits: Limits,
         metrics: &Metrics,
     ) -> Result<Self, StartError> {
-        let limits = Limits::from(&config.batching);
         let model = Arc::<dyn Encoder>::clone(&encoder);
         warm_up(&tokenizer, |row| {
             model.forward(&[row]).map(drop).map_err(|e| e.to_string())
         })?;
         Ok(Self {
             batcher: Batcher::start(ENCODER, model, limits, metrics)?,
+            limits,
             tokenizer: Arc::new(tokenizer),
             encoder,
             passage_prefix: config.encoder.passage_prefix.clone(),
@@ -296,17 +298,27 @@ struct Loader<'s> {
     settings: &'s Settings,
     environment: Environment,
     device: Device,
-    limits: Limits,
     metrics: &'s Metrics,
 }
 
 impl Loader<'_> {
     fn key(&self, files: &ModelFiles, config: &dyn std::fmt::Debug) -> String {
-        let threads = self.settings.config.sidecar.intra_threads;
+        let sidecar = &self.settings.config.sidecar;
+        let threads = sidecar.intra_threads;
         format!(
             "{:?}",
-            (state_of(files), config, self.device, self.limits, threads)
+            (
+                state_of(files),
+                config,
+                self.device,
+                &sidecar.batching,
+                threads
+            )
         )
+    }
+
+    fn limits(&self, placement: Placement) -> Limits {
+        Limits::new(&self.settings.config.sidecar.batching, placement.is_gpu())
     }
 
     fn threads(&self) -> usize {
@@ -354,8 +366,10 @@ impl Loader<'_> {
                 self.threads(),
             )
             .map_err(|source| model_error(&files, source))?;
+            let limits = self.limits(encoder.placement());
             let placed = Placed::new(ENCODER, &files, encoder.placement(), config.precision);
-            let encoder = LoadedEncoder::new(tokenizer, Arc::new(encoder), sidecar, self.metrics)?;
+            let encoder =
+                LoadedEncoder::new(tokenizer, Arc::new(encoder), sidecar, limits, self.metrics)?;
             Ok((encoder, placed))
         })
     }
@@ -394,6 +408,7 @@ impl Loader<'_> {
             let tokenizer = load_tokenizer(&files.tokenizer, window, "")?;
             let model = LabelModel::load(&self.environment, &files, self.device, self.threads())
                 .map_err(|source| model_error(&files, source))?;
+            let limits = self.limits(model.placement());
             let placed = Placed::new(&config.name, &files, model.placement(), config.precision);
             warm_up(&tokenizer, |row| {
                 use crate::model::Model as _;
@@ -405,7 +420,7 @@ impl Loader<'_> {
                 pooling,
                 tokenizer,
                 model,
-                self.limits,
+                limits,
                 self.metrics,
             )?;
             Ok((classifier, placed))
@@ -461,7 +476,8 @@ impl Loader<'_> {
             )
             .map_err(|source| StartError::Decoder { source })?;
             let placed = Placed::new(LLM_HEAD, &files, decoder.placement(), config.precision);
-            let llm = LlmClassifier::onnx(config, decoder, self.limits, self.metrics);
+            let limits = self.limits(decoder.placement());
+            let llm = LlmClassifier::onnx(config, decoder, limits, self.metrics);
             Ok((llm.map_err(llm_error)?, placed))
         })
     }
@@ -538,7 +554,6 @@ impl Engine {
             settings,
             environment: runtime::environment(settings.onnxruntime.as_deref())?,
             device: device.map_err(|message| config_error("sidecar.device", message))?,
-            limits: Limits::from(&sidecar.batching),
             metrics,
         };
         let encoder = loader.encoder(previous.map(|engine| &engine.loaded.encoder))?;

@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use turnpike_core::Config;
 use turnpike_core::config::Precision;
+use turnpike_sidecar::batching::Limits;
 use turnpike_sidecar::encoder::{Encoder, OnnxEncoder};
 use turnpike_sidecar::metrics::Metrics;
 use turnpike_sidecar::onnx::{Device, ModelFiles, Source, runtime};
@@ -86,7 +87,8 @@ pub(crate) fn engine(
     encoder: Arc<dyn Encoder>,
     metrics: &Arc<Metrics>,
 ) -> Outcome<Engine> {
-    let loaded = LoadedEncoder::new(tokenizer()?, encoder, &config.sidecar, metrics)?;
+    let limits = Limits::new(&config.sidecar.batching, false);
+    let loaded = LoadedEncoder::new(tokenizer()?, encoder, &config.sidecar, limits, metrics)?;
     Ok(Engine::with_encoder(loaded, config, metrics)?)
 }
 

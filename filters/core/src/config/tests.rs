@@ -360,7 +360,7 @@ fn what_the_sidecar_loads_is_checked_key_by_key() {
         "
 sidecar:
   device: gpu
-  batching: {max_batch_size: 0, max_wait_ms: 101, max_tokens: 10, queue: 0}
+  batching: {max_batch_size: 1025, max_wait_ms: 101, max_tokens: 1048577, queue: 0}
   heads:
     - {name: intent, path: '', threshold: 2}
     - {name: category, path: a.json}
