@@ -4,12 +4,14 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use serde_json::{Value, json};
 use turnpike::render::Filters;
 use turnpike_core::Config;
 use wasm_tests::harness::process::Process;
 use wasm_tests::harness::{Paths, Plan, Ports};
+
+use crate::usage;
 
 /// A running Envoy.
 #[derive(Debug)]
@@ -89,12 +91,7 @@ impl Gateway {
     /// # Errors
     /// When `/proc` does not tell.
     pub fn rss_kib(&self) -> Result<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.envoy.id()))?;
-        let line = status
-            .lines()
-            .find_map(|l| l.strip_prefix("VmRSS:"))
-            .context("no VmRSS")?;
-        Ok(line.trim().trim_end_matches(" kB").trim().parse()?)
+        usage::rss_kib(self.envoy.id())
     }
 
     /// CPU time used so far.
@@ -102,20 +99,7 @@ impl Gateway {
     /// # Errors
     /// When `/proc` does not tell.
     pub fn cpu_time(&self) -> Result<Duration> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.envoy.id()))?;
-        // Fields 14 and 15 (utime, stime); the name in field 2 may hold spaces, so count from its `)`.
-        let fields: Vec<&str> = stat
-            .rsplit(')')
-            .next()
-            .unwrap_or_default()
-            .split_whitespace()
-            .collect();
-        let ticks = |index: usize| -> Result<u64> {
-            Ok(fields.get(index).context("short stat line")?.parse()?)
-        };
-        let total = ticks(11)? + ticks(12)?;
-        // USER_HZ is 100 on every Linux.
-        Ok(Duration::from_millis(total * 10))
+        usage::cpu_time(self.envoy.id())
     }
 }
 
