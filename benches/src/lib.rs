@@ -1,7 +1,11 @@
-//! Parts of the benchmarks: a client that costs little, an Envoy of each kind and what `/proc` says about it, a host that counts.
+//! Parts of the benchmarks: a client that costs little, load and texts for the sidecar, an Envoy of each kind and what `/proc` says
+//! about a process, a host that counts.
 
 pub mod client;
 pub mod gateway;
 pub mod host;
+pub mod load;
 pub mod report;
+pub mod sidecar;
+pub mod texts;
 pub mod usage;
