@@ -21,7 +21,7 @@ const ROUNDS: usize = 3;
 const TURN: Duration = Duration::from_millis(1000);
 /// Batches of the loop and connections of [`turn`].
 const BATCHES: [usize; 3] = [4, 8, 32];
-const TURN_CONNECTIONS: usize = 16;
+const TURN_CONNECTIONS: usize = 32;
 
 /// Where a peer embeds.
 struct Peer<'a> {

@@ -69,11 +69,15 @@ impl Cell {
         median(self.loads.iter().map(|load| load.rate))
     }
 
-    /// Median and 99th percentile in milliseconds.
+    /// Median and 99th percentile in milliseconds, of each round by itself: a slow moment of the machine is one round's.
     pub(super) fn latencies(&self) -> [f64; 2] {
-        let all = self.loads.iter().flat_map(|load| &load.latencies);
-        let mut all: Vec<Duration> = all.copied().collect();
-        [0.5, 0.99].map(|share| percentile_us(&mut all, share) / 1e3)
+        [0.5, 0.99].map(|share| median(self.loads.iter().map(|load| latency_ms(load, share))))
+    }
+
+    /// The 99th percentile in terms of the mean.
+    fn tail(&self, connections: usize) -> f64 {
+        let tail = |load: &Load| latency_ms(load, 0.99) * load.rate / (1e3 * connections as f64);
+        median(self.loads.iter().map(tail))
     }
 
     pub(super) fn server_cores(&self) -> f64 {
@@ -117,6 +121,10 @@ impl Cell {
         self.rows_each.push(after.rows_each(&before));
         Ok(())
     }
+}
+
+fn latency_ms(load: &Load, share: f64) -> f64 {
+    percentile_us(&mut load.latencies.clone(), share) / 1e3
 }
 
 fn length(runtime: &Runtime, bench: &Bench, tokens: usize) -> Result<()> {
@@ -243,7 +251,7 @@ fn print_cell(name: &str, connections: usize, cell: &Cell, limit: f64) {
     println!(
         "  {name:<8} {connections:>5} {rate:>9.1} {:>8.2} {p50:>8.2} {p99:>8.2} {bound:>8.2} {:>9.2} {:>8.1} {:>8.2} {:>12.2}",
         rate / limit,
-        p99 / bound,
+        cell.tail(connections),
         median(cell.rows_each.iter().copied()),
         cell.server_cores(),
         cell.own_cores(),
@@ -254,8 +262,7 @@ fn print_tail(rows: &[Row]) {
     let Some(row) = rows.iter().find(|row| row.size == TAIL_CONNECTIONS) else {
         return;
     };
-    let [_, p99] = row.unix.latencies();
-    let ratio = p99 / 1e3 * row.unix.rate() / row.size as f64;
+    let ratio = row.unix.tail(row.size);
     println!(
         "  limit: p99 at {TAIL_CONNECTIONS} connections at most {MOST_TAIL} of C/X: {ratio:.2}, {}",
         verdict(ratio <= MOST_TAIL)
