@@ -52,7 +52,9 @@ pub(super) fn run(runtime: &Runtime, bench: &mut Bench) -> Result<()> {
         memory.push(bench.sidecar.rss_kib()?);
         Ok(())
     };
+    let forwards = runtime.block_on(bench.sidecar.forwards())?;
     let outcomes = runtime.block_on(open(&target, capacity * TIMES, time, each_second))?;
+    let computed = runtime.block_on(bench.sidecar.forwards())?.rows - forwards.rows;
     let after = singles(runtime, &target)?;
     memory.push(bench.sidecar.rss_kib()?);
     print_slices(&outcomes, time, capacity);
@@ -64,6 +66,11 @@ pub(super) fn run(runtime: &Runtime, bench: &mut Bench) -> Result<()> {
         memory.first().copied().unwrap_or_default(),
         memory.last().copied().unwrap_or_default(),
         memory.iter().max().copied().unwrap_or_default(),
+    );
+    let served = outcomes.iter().filter(|o| o.status == 200).count() as f64;
+    println!(
+        "  {served} served of {computed} texts in forwards: {:.0} % of the forwards' work came too late",
+        1e2 * (computed - served) / computed.max(1.0)
     );
     print_singles("before", before);
     print_singles("right after", after);
