@@ -483,9 +483,19 @@ impl<O: Send + 'static> Queue<O> {
             gathering.waited(state.rows.len() > rows_before.max(1));
         }
         let now = Instant::now();
+        // What will not be done in time would be computed for nobody; but something always runs, so that a pace that was measured
+        // in a bad moment corrects itself.
+        let pace = state.pace;
+        let done = |row: &Row<O>| now + pace.time_for(row.waiting.tokens);
+        let hopeful = state
+            .rows
+            .iter()
+            .any(|row| done(row) < row.waiting.deadline);
         let (late, waiting) = std::mem::take(&mut state.rows)
             .into_iter()
-            .partition::<VecDeque<_>, _>(|row| row.waiting.deadline <= now);
+            .partition::<VecDeque<_>, _>(|row| {
+                row.waiting.deadline <= now || (hopeful && row.waiting.deadline <= done(row))
+            });
         state.rows = waiting;
         let mut chosen = next_batch(state.rows.iter().map(|row| row.waiting), &self.limits, now);
         chosen.sort_unstable();
@@ -514,7 +524,7 @@ impl<O: Send + 'static> Queue<O> {
         let padded = longest.unwrap_or(0) * batch.len();
         let real = batch.iter().map(|row| row.waiting.tokens).sum();
         let mut state = self.lock();
-        state.pace.measured(padded, duration);
+        state.pace.measured(real, duration);
         state.running = 0;
         drop(state);
         self.metrics.forward(batch.len(), real, padded, duration);

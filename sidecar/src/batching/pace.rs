@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Weight of the newest forward.
 const NEWEST: f64 = 0.1;
 
-/// Seconds for a token, padding included: an exponentially weighted mean.
+/// Seconds for a token, its share of the padding included: an exponentially weighted mean.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Pace {
     seconds_per_token: f64,
