@@ -1,6 +1,6 @@
 //! Work that takes a thread for a while.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use tokio::sync::Semaphore;
 
@@ -11,9 +11,9 @@ const INLINE_BYTES: usize = 1024;
 const HEAVY_BYTES: usize = 64 << 10;
 
 /// Places for heavy work: half of the cores, so that short texts find a thread and memory stays bounded.
-static HEAVY: LazyLock<Semaphore> = LazyLock::new(|| {
+static HEAVY: LazyLock<Arc<Semaphore>> = LazyLock::new(|| {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    Semaphore::new((cores / 2).max(1))
+    Arc::new(Semaphore::new((cores / 2).max(1)))
 });
 
 /// Runs `work` over `bytes` of text here when it is little, else on a thread that may block: those that serve sockets must not.
@@ -25,11 +25,18 @@ pub(crate) async fn run<T: Send + 'static>(
         return work();
     }
     let place = if bytes > HEAVY_BYTES {
-        Some(HEAVY.acquire().await.map_err(|e| e.to_string())?)
+        let place = Arc::clone(&HEAVY).acquire_owned().await;
+        Some(place.map_err(|e| e.to_string())?)
     } else {
         None
     };
-    let done = tokio::task::spawn_blocking(work).await;
-    drop(place);
-    done.unwrap_or_else(|panic| Err(panic.to_string()))
+    // The place is the work's: it goes on when its client leaves.
+    let work = move || {
+        let done = work();
+        drop(place);
+        done
+    };
+    tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|panic| Err(panic.to_string()))
 }

@@ -103,7 +103,11 @@ async fn serve(arguments: &Arguments, settings: &Settings) -> anyhow::Result<()>
             tokio::select! {
                 _ = terminate.recv() => return,
                 _ = interrupt.recv() => return,
-                _ = hangup.recv() => reload(arguments, settings, &reloaded, &access).await,
+                _ = hangup.recv() => tokio::select! {
+                    _ = terminate.recv() => return,
+                    _ = interrupt.recv() => return,
+                    () = reload(arguments, settings, &reloaded, &access) => {}
+                },
             }
         }
     };

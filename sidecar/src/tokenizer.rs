@@ -90,6 +90,12 @@ impl TextTokenizer {
         self.max_tokens
     }
 
+    /// Bytes of a text that [`Self::tokenize`] looks at.
+    #[must_use]
+    pub fn read_bytes(&self) -> usize {
+        self.max_tokens * MAX_BYTES_PER_TOKEN
+    }
+
     /// Tokenizes one text behind the prefix. At most 64 bytes per token of the limit are read.
     ///
     /// # Errors
@@ -103,7 +109,7 @@ impl TextTokenizer {
     /// # Errors
     /// What the tokenizer says.
     pub fn tokenize_behind(&self, prefix: &str, text: &str) -> Result<TokenizedText, String> {
-        let read = &text[..text.floor_char_boundary(self.max_tokens * MAX_BYTES_PER_TOKEN)];
+        let read = &text[..text.floor_char_boundary(self.read_bytes())];
         let encoding = if prefix.is_empty() {
             self.tokenizer.encode_fast(read, true)
         } else {

@@ -27,6 +27,9 @@ use crate::model::{ForwardError, Model, TokenizedText};
 use pace::Pace;
 use schedule::{Waiting, next_batch};
 
+/// How often a large request looks for room in a full queue.
+const ROOM_CHECK: Duration = Duration::from_millis(5);
+
 /// Chunks of a large request that are queued at a time.
 const CHUNKS: usize = 2;
 
@@ -72,7 +75,7 @@ impl Limits {
     /// Rows of a large request that are queued together: one forward's, and never more than half of the queue.
     #[must_use]
     pub fn chunk(&self) -> usize {
-        self.max_batch_size.min(self.queue / 2).max(1)
+        self.max_batch_size.min(self.queue / 8).max(1)
     }
 
     /// Those of `config`, or what suits the device. On a CPU a forward of more than a few hundred tokens makes no text faster
@@ -81,7 +84,7 @@ impl Limits {
     pub fn new(config: &BatchingConfig, on_gpu: bool) -> Self {
         let size = |value: u32| usize::try_from(value).unwrap_or(usize::MAX);
         let or = |value: u32, suits: usize| if value == 0 { suits } else { size(value) };
-        let (rows, tokens) = if on_gpu { (64, 16_384) } else { (8, 512) };
+        let (rows, tokens) = if on_gpu { (64, 16_384) } else { (16, 512) };
         Self {
             max_batch_size: or(config.max_batch_size, rows),
             max_tokens: or(config.max_tokens, tokens),
@@ -331,7 +334,8 @@ impl<O: Send + 'static> Batcher<O> {
             answered: false,
         };
         let answer = tokio::time::timeout_at(deadline, answer).await;
-        leave.answered = answer.is_ok();
+        // After a failure, the rows that have not run yet go as well.
+        leave.answered = matches!(answer, Ok(Ok(Ok(_))));
         match answer {
             Ok(Ok(result)) => result,
             Ok(Err(_)) => Err(InferenceError::Failed(
@@ -355,12 +359,15 @@ impl<O: Send + 'static> Batcher<O> {
         priority: Priority,
         deadline: Instant,
     ) -> Result<Answers<O>, InferenceError> {
+        self.check_total(&rows, deadline)?;
         let mut rows = rows.into_iter();
         let chunks = std::iter::from_fn(move || {
             let chunk: Vec<TokenizedText> = rows.by_ref().take(chunk).collect();
             (!chunk.is_empty()).then_some(chunk)
         });
-        let runs = chunks.map(|rows| self.run(rows, priority, deadline));
+        let runs = chunks
+            .enumerate()
+            .map(|(at, rows)| self.run_chunk(at, rows, priority, deadline));
         let mut runs = std::pin::pin!(futures_util::stream::iter(runs).buffered(CHUNKS));
         let mut all = Answers {
             outputs: Vec::new(),
@@ -375,6 +382,39 @@ impl<O: Send + 'static> Batcher<O> {
         }
         Ok(all)
     }
+
+    /// Refuses what could not be done before `deadline` if it were alone.
+    fn check_total(&self, rows: &[TokenizedText], deadline: Instant) -> Result<(), InferenceError> {
+        let queue = &*self.0.0;
+        let tokens: usize = rows.iter().map(|row| row.input_ids.len()).sum();
+        let large = tokens > 4 * queue.limits.max_tokens;
+        let time = queue.lock().pace.time_for(tokens);
+        if large && time > deadline.saturating_duration_since(Instant::now()) {
+            return Err(InferenceError::QueueFull);
+        }
+        Ok(())
+    }
+
+    /// The first chunk is refused when the queue is full; the others, whose request is begun, wait for room.
+    async fn run_chunk(
+        &self,
+        at: usize,
+        rows: Vec<TokenizedText>,
+        priority: Priority,
+        deadline: Instant,
+    ) -> Result<Answers<O>, InferenceError> {
+        if at == 0 {
+            return self.run(rows, priority, deadline).await;
+        }
+        loop {
+            match self.run(rows.clone(), priority, deadline).await {
+                Err(InferenceError::QueueFull) if Instant::now() < deadline => {
+                    tokio::time::sleep(ROOM_CHECK).await;
+                }
+                answered => return answered,
+            }
+        }
+    }
 }
 
 impl<O: Send + 'static> Queue<O> {
@@ -384,6 +424,14 @@ impl<O: Send + 'static> Queue<O> {
 
     fn count(&self, state: &State<O>) {
         self.metrics.waiting(state.rows.len(), state.tokens);
+    }
+
+    /// Places in the queue for a priority; those of lower ones do not count, so that nobody is kept out by what can wait.
+    fn places(&self, priority: Priority) -> usize {
+        match priority {
+            Priority::Guard | Priority::Route => self.limits.queue,
+            Priority::Bulk => (self.limits.queue / 2).max(1),
+        }
     }
 
     /// Queues `rows` and gives the request's id; `None` when there are none.
@@ -410,7 +458,9 @@ impl<O: Send + 'static> Queue<O> {
             }),
         });
         let mut state = self.lock();
-        if state.rows.len() + rows.len() > self.limits.queue.max(rows.len()) {
+        let more_urgent = |row: &&Row<O>| row.waiting.priority <= priority;
+        let waiting = state.rows.iter().filter(more_urgent).count();
+        if waiting > 0 && waiting + rows.len() > self.places(priority) {
             return Err(InferenceError::QueueFull);
         }
         // An idle model is always asked: a pace that was measured in a bad moment corrects itself.
@@ -420,7 +470,7 @@ impl<O: Send + 'static> Queue<O> {
             .filter(|row| row.waiting.priority <= priority);
         let ahead: usize = ahead.map(|row| row.waiting.tokens).sum();
         let time = state.pace.time_for(state.running + ahead + tokens);
-        if ahead > 0 && queued_at + time > deadline {
+        if ahead > 0 && time > deadline.saturating_duration_since(queued_at) {
             return Err(InferenceError::QueueFull);
         }
         for (index, text) in rows.into_iter().enumerate() {

@@ -181,8 +181,11 @@ async fn a_full_queue_refuses_at_once_and_takes_more_when_there_is_room() {
         runs.push(route(&gate, 2));
     }
     gate.until("rows_waiting", 6.0).await;
-    let refused = gate.batcher.run(vec![row(3)], Priority::Guard, far()).await;
+    let refused = gate.batcher.run(vec![row(3)], Priority::Route, far()).await;
     assert_eq!(refused, Err(InferenceError::QueueFull));
+    let guard = spawn(&gate.batcher, &[3], Priority::Guard, far());
+    gate.until("rows_waiting", 7.0).await;
+    runs.push(guard);
     for _ in 0..3 {
         gate.permits.send(()).unwrap();
     }
@@ -196,6 +199,65 @@ async fn a_full_queue_refuses_at_once_and_takes_more_when_there_is_room() {
             .await
             .is_ok()
     );
+}
+
+#[tokio::test]
+async fn what_can_wait_keeps_nobody_out_and_a_begun_request_waits_for_room() {
+    let mut gate = gate();
+    let first = route(&gate, 1);
+    assert_eq!(gate.seen.recv().await, Some(vec![1]));
+    let batcher = gate.batcher.clone();
+    let bulk = tokio::spawn(async move {
+        let rows = (10..20).map(row).collect();
+        batcher.run_all(rows, 2, Priority::Bulk, far()).await
+    });
+    gate.until("rows_waiting", 2.0).await;
+    let refused = gate
+        .batcher
+        .run(vec![row(30), row(31)], Priority::Bulk, far())
+        .await;
+    assert_eq!(
+        refused,
+        Err(InferenceError::QueueFull),
+        "half of the queue is the others'"
+    );
+    let route = spawn(
+        &gate.batcher,
+        &[40, 41, 42, 43, 44, 45],
+        Priority::Route,
+        far(),
+    );
+    gate.until("rows_waiting", 8.0).await;
+    for _ in 0..20 {
+        gate.permits.send(()).unwrap();
+    }
+    assert!(first.await.unwrap().is_ok());
+    assert_eq!(
+        route.await.unwrap().unwrap().outputs,
+        [40, 41, 42, 43, 44, 45]
+    );
+    assert_eq!(
+        bulk.await.unwrap().unwrap().outputs,
+        (10..20).collect::<Vec<u32>>()
+    );
+}
+
+#[tokio::test]
+async fn what_is_too_much_for_its_time_is_refused_at_once() {
+    let batcher = Batcher::start("slow", Arc::new(Slow), LIMITS, &Metrics::default()).unwrap();
+    let rows = |count: usize| {
+        let row = TokenizedText {
+            input_ids: vec![0; 100],
+            truncated: false,
+        };
+        vec![row; count]
+    };
+    assert!(batcher.run(rows(1), Priority::Bulk, far()).await.is_ok());
+    let started_at = Instant::now();
+    let soon = started_at + Duration::from_secs(2);
+    let refused = batcher.run_all(rows(100), 1, Priority::Bulk, soon).await;
+    assert_eq!(refused, Err(InferenceError::QueueFull));
+    assert!(started_at.elapsed() < Duration::from_millis(500));
 }
 
 /// Takes a millisecond a token.

@@ -1,7 +1,8 @@
 //! Where models run.
 //!
 //! The CUDA provider is a library of its own (`libonnxruntime_providers_cuda.so`, of PyPI's `onnxruntime-gpu`) that ONNX Runtime
-//! looks for beside itself, so one binary serves both. TensorRT is used before CUDA where its provider loads as well.
+//! looks for beside itself, so one binary serves both. TensorRT builds an engine for shapes that it has not seen, which takes
+//! seconds to minutes: it is used only where it is asked for.
 
 use std::str::FromStr;
 
@@ -17,9 +18,14 @@ pub enum Device {
     Cpu,
     /// The GPU of this number.
     Cuda(u16),
+    /// The same, TensorRT before CUDA.
+    TensorRt(u16),
     /// The first GPU where there is one that works, else the CPU.
     Auto,
 }
+
+/// What may stand there.
+const DEVICES: &str = "`cpu`, `cuda`, `cuda:N`, `tensorrt`, `tensorrt:N` or `auto`";
 
 impl FromStr for Device {
     type Err = String;
@@ -28,12 +34,14 @@ impl FromStr for Device {
         match text {
             "cpu" => Ok(Self::Cpu),
             "auto" => Ok(Self::Auto),
-            "cuda" => Ok(Self::Cuda(0)),
-            _ => text
-                .strip_prefix("cuda:")
-                .and_then(|number| number.parse().ok())
-                .map(Self::Cuda)
-                .ok_or_else(|| format!("must be `cpu`, `cuda`, `cuda:N` or `auto`, got `{text}`")),
+            _ => {
+                let (kind, number) = text.split_once(':').unwrap_or((text, "0"));
+                match (kind, number.parse()) {
+                    ("cuda", Ok(number)) => Ok(Self::Cuda(number)),
+                    ("tensorrt", Ok(number)) => Ok(Self::TensorRt(number)),
+                    _ => Err(format!("must be {DEVICES}, got `{text}`")),
+                }
+            }
         }
     }
 }
@@ -75,23 +83,26 @@ impl Device {
     pub(super) fn place(self, builder: &mut SessionBuilder) -> Result<Placement, LoadError> {
         let number = match self {
             Self::Cpu => return Ok(Placement::Cpu),
-            Self::Cuda(number) => number,
+            Self::Cuda(number) | Self::TensorRt(number) => number,
             Self::Auto => 0,
         };
-        let tensorrt = TensorRT::default().with_device_id(number.into());
-        let accelerated = tensorrt.register(builder).is_ok();
+        let failed = |why: ort::Error| LoadError::Device {
+            number,
+            message: why.to_string(),
+        };
+        if let Self::TensorRt(_) = self {
+            let tensorrt = TensorRT::default().with_device_id(number.into());
+            tensorrt.register(builder).map_err(failed)?;
+        }
         let cuda = CUDA::default().with_device_id(number.into());
         match (cuda.register(builder), self) {
-            (Ok(()), _) if accelerated => Ok(Placement::TensorRt(number)),
+            (Ok(()), Self::TensorRt(_)) => Ok(Placement::TensorRt(number)),
             (Ok(()), _) => Ok(Placement::Cuda(number)),
             (Err(why), Self::Auto) => {
                 tracing::debug!(%why, "no GPU");
                 Ok(Placement::Cpu)
             }
-            (Err(why), _) => Err(LoadError::Device {
-                number,
-                message: why.to_string(),
-            }),
+            (Err(why), _) => Err(failed(why)),
         }
     }
 }
@@ -107,6 +118,7 @@ mod tests {
         assert_eq!(of("auto"), Ok(Device::Auto));
         assert_eq!(of("cuda"), Ok(Device::Cuda(0)));
         assert_eq!(of("cuda:3"), Ok(Device::Cuda(3)));
+        assert_eq!(of("tensorrt:1"), Ok(Device::TensorRt(1)));
         for wrong in ["", "gpu", "cuda:", "cuda:x", "cuda:-1"] {
             assert!(of(wrong).is_err(), "{wrong}");
         }

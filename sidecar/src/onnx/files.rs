@@ -224,6 +224,16 @@ impl Shelf<'_> {
 }
 
 impl ModelFiles {
+    /// Files with weights beside the graph.
+    #[must_use]
+    pub fn external_data(&self) -> Vec<PathBuf> {
+        let name = self.graph.to_string_lossy();
+        let beside = EXTERNAL_DATA
+            .iter()
+            .map(|ending| PathBuf::from(format!("{name}{ending}")));
+        beside.filter(|path| path.exists()).collect()
+    }
+
     /// Finds the files of a model and reads its settings. A repository is fetched into the hub's cache folder (`HF_HOME`) or
     /// taken from there; `HF_ENDPOINT` names another hub.
     ///

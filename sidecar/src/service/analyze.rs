@@ -63,50 +63,77 @@ impl Service {
                 return Ok(response);
             }
         }
-        let searches = query.is_some() && ready.cache_limits.is_some();
-        let asked = |name: &str| request.heads.iter().any(|head| head == name);
-        let wants_category = asked(CATEGORY_HEAD) && !ready.engine.categories().is_empty();
-        if searches || wants_category || wanted.reads_vectors() {
-            let query = query.as_ref().filter(|_| searches);
-            let timing = &mut response.timing;
-            let analyzed = self
-                .embedding(ready, &request.text, query, deadline, timing)
-                .await?;
-            if wants_category {
-                let category = ready.engine.category(&request.text, &analyzed, deadline);
-                response.category = category.await.map_err(|e| self.inference_fault(&e))?;
-            }
-            if wanted.reads_vectors() {
-                let judged =
-                    ready
-                        .engine
-                        .judge_analyzed(&request.text, &analyzed, &wanted, deadline);
-                let judged = judged.await.map_err(|e| self.inference_fault(&e))?;
-                response.heads.extend(scores(judged));
-            }
-            if let Some(query) = query.filter(|_| !analyzed.truncated) {
-                let embedding = analyzed.embedding;
-                let found = self
-                    .nearest(ready, query, embedding, &mut response.timing)
-                    .await?;
-                response.cache = found.map(|found| CacheAnswer::Hit(found.into()));
-            }
-        }
-        if wanted.asks_models() {
+        // The models beside the encoder need not wait for it.
+        let texts: Arc<[String]> = [request.text.clone()].into();
+        let by_models = async {
             // The language model has a label for want of an answer: it must be there before the proxy stops waiting.
             let deadline = deadline - ready.timeout / 10;
-            let texts: Arc<[String]> = [request.text.clone()].into();
-            let found = ready
-                .engine
-                .classify_by_models(&texts, &wanted, Priority::Route, deadline);
-            let (found, _) = found.await.map_err(|e| self.inference_fault(&e))?;
-            response.heads.extend(found.into_iter().flat_map(scores));
-        }
+            let engine = &ready.engine;
+            let found = engine.classify_by_models(&texts, &wanted, Priority::Route, deadline);
+            found.await.map_err(|e| self.inference_fault(&e))
+        };
+        let by_encoder = self.read_by_encoder(
+            ready,
+            &request,
+            query.as_ref(),
+            &wanted,
+            deadline,
+            &mut response,
+        );
+        let ((found, _), ()) = tokio::try_join!(by_models, by_encoder)?;
+        response.heads.extend(found.into_iter().flat_map(scores));
         if query.is_some() && response.cache.is_none() {
             self.metrics.lookup(Lookup::Miss);
             response.cache = Some(CacheAnswer::Miss);
         }
         Ok(response)
+    }
+
+    /// What needs the encoder: category, heads, nearest stored answer.
+    async fn read_by_encoder(
+        &self,
+        ready: &Ready,
+        request: &AnalyzeRequest,
+        query: Option<&Query>,
+        wanted: &Wanted,
+        deadline: Instant,
+        response: &mut AnalyzeResponse,
+    ) -> Result<(), Fault> {
+        let query = query.filter(|_| ready.cache_limits.is_some());
+        let wants_category = request.heads.iter().any(|head| head == CATEGORY_HEAD)
+            && !ready.engine.categories().is_empty();
+        if query.is_none() && !wants_category && !wanted.reads_vectors() {
+            return Ok(());
+        }
+        let timing = &mut response.timing;
+        let analyzed = self
+            .embedding(ready, &request.text, query, deadline, timing)
+            .await?;
+        let (engine, text) = (&ready.engine, &request.text);
+        let category = async {
+            if !wants_category {
+                return Ok(None);
+            }
+            engine.category(text, &analyzed, deadline).await
+        };
+        let judged = async {
+            if !wanted.reads_vectors() {
+                return Ok(AnswersByName::new());
+            }
+            engine
+                .judge_analyzed(text, &analyzed, wanted, deadline)
+                .await
+        };
+        let (category, judged) =
+            tokio::try_join!(category, judged).map_err(|e| self.inference_fault(&e))?;
+        response.category = category;
+        response.heads.extend(scores(judged));
+        if let Some(query) = query.filter(|_| !analyzed.truncated) {
+            let embedding = analyzed.embedding.clone();
+            let found = self.nearest(ready, query, embedding, &mut response.timing);
+            response.cache = found.await?.map(|found| CacheAnswer::Hit(found.into()));
+        }
+        Ok(())
     }
 
     fn exact(

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant as StdInstant, SystemTime};
 
+use futures_util::StreamExt as _;
 use tokio::time::Instant;
 use turnpike_core::Config;
 use turnpike_core::routing::Topics;
@@ -28,6 +29,9 @@ const MAX_TOPIC_WINDOWS: usize = 4;
 
 /// Bytes of a text that its topic is told from.
 const MAX_TOPIC_BYTES: usize = 16 << 10;
+
+/// Texts of one request that the language model is asked about at a time.
+const LLM_TEXTS: usize = 8;
 
 /// A text and its vector.
 #[derive(Debug, Clone, PartialEq)]
@@ -108,6 +112,18 @@ impl Wanted {
     /// Whether the encoder's vector is needed.
     pub(super) fn reads_vectors(&self) -> bool {
         !self.shipped.is_empty() || !self.own.is_empty()
+    }
+}
+
+/// Names may be repeated by callers; nobody is asked twice.
+trait DedupAll {
+    fn dedup_all(&mut self);
+}
+
+impl<T: Ord> DedupAll for Vec<T> {
+    fn dedup_all(&mut self) {
+        self.sort();
+        self.dedup();
     }
 }
 
@@ -239,25 +255,31 @@ impl Engine {
             .collect();
         for (at, name) in asked.unwrap_or(&free).iter().enumerate() {
             let own = self.loaded.heads.iter();
-            let own = own
-                .enumerate()
-                .find(|(_, own)| own.head.about.name == *name);
+            let own = own.enumerate().find(|(_, own)| own.name == *name);
             let models = self.loaded.classifiers.iter();
             let model = models
                 .enumerate()
                 .find(|(_, model)| model.value.name() == name);
+            let shipped = self
+                .shipped
+                .iter()
+                .flat_map(Heads::names)
+                .any(|known| known == name);
             if let Some((at, _)) = own {
                 wanted.own.push(at);
             } else if let Some((at, _)) = model {
                 wanted.classifiers.push(at);
             } else if name == LLM_HEAD && self.loaded.llm.is_some() {
                 wanted.llm = true;
-            } else if known.contains(name) {
+            } else if shipped {
                 wanted.shipped.push(name.clone());
             } else {
                 return Err((at, known));
             }
         }
+        wanted.shipped.dedup_all();
+        wanted.own.dedup_all();
+        wanted.classifiers.dedup_all();
         Ok(wanted)
     }
 
@@ -383,10 +405,13 @@ impl Engine {
             return Vec::new();
         };
         let started_at = StdInstant::now();
-        let answers = texts
-            .iter()
-            .map(|text| llm.value.classify(text, priority, deadline));
-        let answers = futures_util::future::join_all(answers).await;
+        let answers = (0..texts.len()).map(|at| {
+            let text = texts.get(at).map_or("", String::as_str);
+            llm.value.classify(text, priority, deadline)
+        });
+        // Few at a time: the proxy's questions find a turn between them.
+        let answers = futures_util::stream::iter(answers).buffered(LLM_TEXTS);
+        let answers: Vec<LlmAnswer> = answers.collect().await;
         self.metrics.head(LLM_HEAD, started_at.elapsed());
         let answer = |found: LlmAnswer| Answer {
             probabilities: if found.defaulted {
@@ -424,38 +449,38 @@ impl Engine {
             return Ok((texts.iter().map(|_| BTreeMap::new()).collect(), 0));
         }
         let started_at = StdInstant::now();
-        let mut windows = Vec::with_capacity(texts.len());
-        for text in texts.iter() {
-            windows.push(if text.trim().is_empty() {
-                Vec::new()
-            } else {
-                self.windows(text).await?
-            });
-        }
-        let rows: Vec<TokenizedText> = windows
-            .iter()
-            .flatten()
-            .map(|(_, row)| row.clone())
-            .collect();
+        let encoder = Arc::clone(&self.loaded.encoder.value);
+        let (read, bytes) = (Arc::clone(texts), texts.iter().map(String::len).sum());
+        let windows: Vec<Vec<Window>> = blocking::run(bytes, move || {
+            let windows = |text: &String| match text.trim() {
+                "" => Ok(Vec::new()),
+                _ => encoder.tokenizer.windows(text, WINDOW, OVERLAP),
+            };
+            read.iter().map(windows).collect::<Result<_, String>>()
+        })
+        .await
+        .map_err(InferenceError::Failed)?;
+        let rows = windows.iter().flatten().map(|window| window.tokens.clone());
+        let rows: Vec<TokenizedText> = rows.collect();
         let tokens = rows.iter().map(|row| row.input_ids.len()).sum();
         let mut embeddings = self
             .run(rows, priority, deadline)
             .await?
             .outputs
             .into_iter();
-        let mut all = Vec::with_capacity(windows.len());
-        for windows in windows {
-            let embeddings: Vec<Embedding> = embeddings.by_ref().take(windows.len()).collect();
-            let bytes = windows.iter().map(|(part, _)| part.len()).sum();
-            let (engine, wanted) = (Arc::clone(self), wanted.clone());
-            let parts = windows
-                .into_iter()
-                .map(|(part, _)| part)
-                .zip(embeddings)
-                .collect();
-            let judged = blocking::run(bytes, move || Ok(engine.judge(parts, &wanted))).await;
-            all.push(judged.map_err(InferenceError::Failed)?);
-        }
+        let (engine, asked, read) = (Arc::clone(self), wanted.clone(), Arc::clone(texts));
+        let judge = move || {
+            let judged = read.iter().zip(windows).map(|(text, windows)| {
+                let embeddings: Vec<Embedding> = embeddings.by_ref().take(windows.len()).collect();
+                let part = |window: Window| text.get(window.range).unwrap_or_default();
+                let parts = windows.into_iter().map(part).zip(embeddings).collect();
+                engine.judge(parts, &asked)
+            });
+            Ok(judged.collect())
+        };
+        let all = blocking::run(bytes, judge)
+            .await
+            .map_err(InferenceError::Failed)?;
         for name in wanted.shipped.iter().cloned().chain(self.own_names(wanted)) {
             self.metrics.head(&name, started_at.elapsed());
         }
@@ -475,7 +500,7 @@ impl Engine {
     ) -> Result<AnswersByName, InferenceError> {
         if analyzed.is_window() {
             let started_at = StdInstant::now();
-            let windows = vec![(text.to_owned(), analyzed.embedding.clone())];
+            let windows = vec![(text, analyzed.embedding.clone())];
             let answers = self.judge(windows, wanted);
             for name in answers.keys() {
                 self.metrics.head(name, started_at.elapsed());
@@ -505,7 +530,7 @@ impl Engine {
     }
 
     /// What the heads say of the windows of one text.
-    fn judge(&self, windows: Vec<(String, Embedding)>, wanted: &Wanted) -> AnswersByName {
+    fn judge(&self, windows: Vec<(&str, Embedding)>, wanted: &Wanted) -> AnswersByName {
         let mut answers = BTreeMap::new();
         if let Some(heads) = self.shipped.as_ref().filter(|_| !wanted.shipped.is_empty()) {
             let mut read = Read::default();
@@ -558,7 +583,8 @@ impl Engine {
     ) -> Result<Vec<TokenizedText>, InferenceError> {
         let encoder = Arc::clone(&self.loaded.encoder.value);
         let started_at = Instant::now();
-        let bytes = texts.iter().map(String::len).sum();
+        let read = encoder.tokenizer.read_bytes();
+        let bytes = texts.iter().map(|text| text.len().min(read)).sum();
         let tokenized = blocking::run(bytes, move || {
             let tokenize = |text: &String| {
                 if passages {

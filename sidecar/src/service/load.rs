@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use ort::environment::Environment;
+use turnpike_core::Config;
 use turnpike_core::config::{
     LlmClassifierConfig, LlmEngine, ModelClassifierConfig, Precision, SidecarConfig,
 };
@@ -277,18 +278,21 @@ impl<T> Kept<T> {
 }
 
 /// Files as they are now: path, length, time of change.
-fn state_of(files: &ModelFiles) -> Vec<(&Path, u64, Option<SystemTime>)> {
-    let paths = [&files.graph, &files.tokenizer, &files.config];
+fn state_of(files: &ModelFiles) -> Vec<(PathBuf, u64, Option<SystemTime>)> {
+    let mut paths = vec![
+        files.graph.clone(),
+        files.tokenizer.clone(),
+        files.config.clone(),
+    ];
+    paths.extend(files.tokenizer_config.clone());
+    paths.extend(files.chat_template.clone());
+    paths.extend(files.external_data());
     paths
         .into_iter()
         .map(|path| {
-            let metadata = std::fs::metadata(path).ok();
+            let metadata = std::fs::metadata(&path).ok();
             let length = metadata.as_ref().map_or(0, std::fs::Metadata::len);
-            (
-                path.as_path(),
-                length,
-                metadata.and_then(|m| m.modified().ok()),
-            )
+            (path, length, metadata.and_then(|m| m.modified().ok()))
         })
         .collect()
 }
@@ -309,6 +313,7 @@ impl Loader<'_> {
             "{:?}",
             (
                 state_of(files),
+                files,
                 config,
                 self.device,
                 &sidecar.batching,
@@ -566,20 +571,43 @@ impl Engine {
         let kept = previous.and_then(|engine| engine.loaded.llm.as_ref());
         let llm = sidecar.llm_classifier.as_ref();
         let llm = llm.map(|config| loader.llm(config, kept)).transpose()?;
-        metrics.forget_placements();
-        encoder.count(metrics);
-        for classifier in &classifiers {
-            classifier.count(metrics);
-        }
-        if let Some(llm) = &llm {
-            llm.count(metrics);
-        }
         let loaded = Loaded {
             encoder,
             classifiers,
             heads,
             llm,
         };
-        Self::new(loaded, &settings.config, metrics)
+        let engine = Self::new(loaded, &settings.config, metrics)?;
+        engine.check_conditions(&settings.config)?;
+        metrics.forget_placements();
+        engine.loaded.encoder.count(metrics);
+        for classifier in &engine.loaded.classifiers {
+            classifier.count(metrics);
+        }
+        if let Some(llm) = &engine.loaded.llm {
+            llm.count(metrics);
+        }
+        Ok(engine)
+    }
+
+    /// Whether the labels that conditions name are those of the heads: one that is none would never hold.
+    fn check_conditions(&self, config: &Config) -> Result<(), StartError> {
+        let heads = self.heads();
+        for (key, name) in config.head_conditions() {
+            let Some((head, label)) = name.split_once(':') else {
+                continue;
+            };
+            let known = heads.iter().find(|(known, _)| known == head);
+            if let Some((_, labels)) =
+                known.filter(|(_, labels)| !labels.iter().any(|l| l == label))
+            {
+                let message = format!(
+                    "`{head}` has no label `{label}`; known: {}",
+                    labels.join(", ")
+                );
+                return Err(config_error(key, message));
+            }
+        }
+        Ok(())
     }
 }

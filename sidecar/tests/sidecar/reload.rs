@@ -147,7 +147,8 @@ async fn a_head_is_trained_from_twenty_texts_of_each_label_and_served_without_re
     assert!(measured.starts_with("40 rows, 2 labels; "), "{measured}");
     std::fs::write(&path, head)?;
     config.sidecar.heads = vec![SidecarHeadConfig {
-        name: "intent".into(),
+        // The name of the configuration counts, not that of the file.
+        name: "wish".into(),
         path: path.display().to_string(),
         threshold: 0.5,
         background_label: Some("delivery".into()),
@@ -157,19 +158,34 @@ async fn a_head_is_trained_from_twenty_texts_of_each_label_and_served_without_re
         ("The kettle leaks, give me back what I paid.", "refund"),
         ("Has the courier left with my new chair yet?", "delivery"),
     ] {
-        let body = json!({"input": text, "heads": ["intent"]});
+        let body = json!({"input": text, "heads": ["wish"]});
         let answer = sidecar.post("/v1/classify", &body).await?.json()?;
         assert_eq!(
-            answer["data"][0]["heads"]["intent"]["label"], label,
+            answer["data"][0]["heads"]["wish"]["label"], label,
             "{answer}"
         );
-        let body = json!({"text": text, "heads": ["intent"]});
+        let body = json!({"text": text, "heads": ["wish"]});
         let answer = sidecar.post("/v1/analyze", &body).await?.json()?;
         assert!(
-            answer["heads"]["intent"][label].as_f64() > Some(0.5),
+            answer["heads"]["wish"][label].as_f64() > Some(0.5),
             "{answer}"
         );
     }
+    let many = json!({"input": "hello", "heads": vec!["wish"; 10_000]});
+    let answer = sidecar.post("/v1/classify", &many).await?.json()?;
+    assert_eq!(
+        answer["data"][0]["heads"]
+            .as_object()
+            .map(serde_json::Map::len),
+        Some(1)
+    );
+    config.decisions[0].rules =
+        serde_json::from_value(json!({"type": "head", "name": "wish:refnud"}))?;
+    let error = sidecar.reload(&config).await.err().ok_or("no error")?;
+    assert_eq!(
+        error.to_string(),
+        "decisions[0].rules.name: `wish` has no label `refnud`; known: delivery, refund"
+    );
     nothing_hides_in_the_middle(&sidecar).await
 }
 
@@ -185,10 +201,10 @@ async fn nothing_hides_in_the_middle(sidecar: &Sidecar) -> Outcome<()> {
         )
     };
     let texts = [HARMLESS.repeat(120), hidden(0), hidden(61), hidden(120)];
-    let body = json!({"input": texts, "heads": ["intent"]});
+    let body = json!({"input": texts, "heads": ["wish"]});
     let answer = sidecar.post("/v1/classify", &body).await?.json()?;
     let labels: Vec<_> = (0..4)
-        .map(|i| answer["data"][i]["heads"]["intent"]["label"].clone())
+        .map(|i| answer["data"][i]["heads"]["wish"]["label"].clone())
         .collect();
     assert_eq!(
         labels,

@@ -36,7 +36,8 @@ use serde::{Deserialize, Serialize};
 use crate::cache::SemanticCacheConfig;
 use crate::decision::{
     BertModelConfig, CategoryConfig, ClassifierConfig, DecisionConfig, KeywordRuleConfig,
-    ModelConfig, PromptGuardConfig, ReasoningFamilyConfig, Strategy, VllmEndpointConfig,
+    ModelConfig, PromptGuardConfig, ReasoningFamilyConfig, RuleConfig, SignalKind, Strategy,
+    VllmEndpointConfig,
 };
 use crate::identity::MaasIntegrationConfig;
 
@@ -97,11 +98,30 @@ pub struct Config {
     pub telemetry: TelemetryConfig,
 }
 
+fn head_conditions<'c>(rule: &'c RuleConfig, at: String, found: &mut Vec<(String, &'c str)>) {
+    for (i, condition) in rule.conditions.iter().enumerate() {
+        head_conditions(condition, format!("{at}.conditions[{i}]"), found);
+    }
+    if let (Some(SignalKind::Head), Some(name)) = (rule.signal, &rule.name) {
+        found.push((format!("{at}.name"), name));
+    }
+}
+
 impl Config {
     /// Whether `model` asks for routing.
     #[must_use]
     pub fn is_auto(&self, model: &str) -> bool {
         model == "auto" || model == self.auto_model_name()
+    }
+
+    /// The conditions on heads: path of the key and `head:label`.
+    #[must_use]
+    pub fn head_conditions(&self) -> Vec<(String, &str)> {
+        let mut found = Vec::new();
+        for (i, decision) in self.decisions.iter().enumerate() {
+            head_conditions(&decision.rules, format!("decisions[{i}].rules"), &mut found);
+        }
+        found
     }
 
     /// The configured auto model name, `MoM` by default as in vLLM Semantic Router.

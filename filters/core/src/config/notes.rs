@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::{Config, Note};
 use crate::cache::Scope;
+use crate::decision::OnError;
 
 impl Config {
     /// Keys that are accepted but change nothing, and surprises worth knowing.
@@ -52,6 +53,23 @@ impl Config {
             note(
                 "clear_route_cache",
                 "accepted, no effect: Envoy clears its route cache when a filter changes request headers",
+            );
+        }
+        let guards = |label: &Option<String>| label.is_some();
+        let sidecar = &self.sidecar;
+        if (sidecar
+            .heads
+            .iter()
+            .any(|head| guards(&head.background_label))
+            || sidecar
+                .classifiers
+                .iter()
+                .any(|model| guards(&model.background_label)))
+            && sidecar.on_error != OnError::Block
+        {
+            note(
+                "sidecar.on_error",
+                "a guard in the sidecar that is late or gone lets requests pass to the default model; `block` answers 503",
             );
         }
         if let Some(llm) = &self.sidecar.llm_classifier

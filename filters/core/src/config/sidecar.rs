@@ -23,7 +23,7 @@ pub struct SidecarConfig {
     pub timeout_ms: u32,
     /// What happens to an `auto` request when the sidecar fails or is late.
     pub on_error: OnError,
-    /// Where models run: `cpu`, `cuda`, `cuda:1`, or `auto`: the first GPU where ONNX Runtime has one, else the CPU.
+    /// Where models run: `cpu`, `cuda`, `cuda:1`, `tensorrt`, or `auto`: CUDA on the first GPU where there is one, else the CPU.
     pub device: String,
     /// The encoder that it loads.
     pub encoder: EncoderConfig,
@@ -183,7 +183,7 @@ impl Default for EncoderConfig {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct BatchingConfig {
-    /// Texts of one forward; 0 = what suits the device: 8 on a CPU, 64 on a GPU.
+    /// Texts of one forward; 0 = what suits the device: 16 on a CPU, 64 on a GPU.
     pub max_batch_size: u32,
     /// Milliseconds that a forward waits under load for as many texts as the last one had; an idle model never waits.
     pub max_wait_ms: u32,

@@ -107,12 +107,13 @@ fn check_source(c: &mut Checker, at: &str, path: &str, repository: &str) {
 }
 
 fn check_device(c: &mut Checker, device: &str) {
-    let number = device.strip_prefix("cuda:").map(str::parse::<u16>);
-    let known = matches!(device, "cpu" | "cuda" | "auto") || matches!(number, Some(Ok(_)));
+    let (kind, number) = device.split_once(':').unwrap_or((device, "0"));
+    let gpu = matches!(kind, "cuda" | "tensorrt") && number.parse::<u16>().is_ok();
+    let known = gpu || matches!(device, "cpu" | "auto");
     if !known {
         c.error(
             "sidecar.device",
-            format!("must be `cpu`, `cuda`, `cuda:N` or `auto`, got `{device}`"),
+            format!("must be `cpu`, `cuda`, `cuda:N`, `tensorrt`, `tensorrt:N` or `auto`, got `{device}`"),
         );
     }
 }
@@ -165,6 +166,17 @@ fn check_llm(c: &mut Checker, llm: &LlmClassifierConfig) {
                 c.error(
                     at("url"),
                     format!("must start with `http://` or `https://`, got `{}`", llm.url),
+                );
+            }
+            let authority = llm
+                .url
+                .split("://")
+                .nth(1)
+                .and_then(|rest| rest.split('/').next());
+            if authority.is_some_and(|authority| authority.contains('@')) {
+                c.error(
+                    at("url"),
+                    "must not hold a user or password; `api_key_env` names a key",
                 );
             }
             c.not_empty(at("model"), &llm.model);

@@ -58,6 +58,8 @@ pub(super) struct OpenAi {
     names: Names,
     can_reason: bool,
     max_retries: u32,
+    /// Time that a call must have had for its end to say something of the server.
+    fair_time: Duration,
     turns: Semaphore,
     breaker: Mutex<Breaker>,
     /// The [`Length`] that the model needs.
@@ -125,6 +127,7 @@ impl OpenAi {
                 .map_err(LlmError::Labels)?,
             can_reason: config.reasoning_tokens > 0,
             max_retries: config.max_retries,
+            fair_time: Duration::from_millis(config.timeout_ms.into()) / 2,
             turns: Semaphore::new(concurrent.min(Semaphore::MAX_PERMITS)),
             breaker: Mutex::default(),
             length: AtomicU8::new(0),
@@ -210,7 +213,7 @@ impl OpenAi {
                 Again::Renamed => self.renamed.store(true, Ordering::Relaxed),
                 Again::After(asked) if attempt < self.max_retries => {
                     let pause = asked.unwrap_or_else(|| retry::backoff(attempt, retry::random()));
-                    if Instant::now() + pause >= deadline {
+                    if pause >= deadline.saturating_duration_since(Instant::now()) {
                         return Err(fault);
                     }
                     tokio::time::sleep(pause).await;
@@ -228,8 +231,12 @@ impl OpenAi {
         deadline: Instant,
     ) -> Result<Answer, CallFault> {
         let call = self.enter().ok_or_else(|| never(circuit_open()))?;
+        let time = deadline.saturating_duration_since(Instant::now());
         let Ok(sent) = timeout_at(deadline, self.send(body)).await else {
-            call.failed();
+            // A call that began late says nothing of the server.
+            if time >= self.fair_time {
+                call.failed();
+            }
             return Err(never(Fault::new(LlmResult::Timeout, "no answer in time")));
         };
         let (status, asked, body) = match sent {
