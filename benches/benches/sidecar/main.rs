@@ -117,7 +117,7 @@ fn run(runtime: &tokio::runtime::Runtime, parts: &[&str]) -> Result<()> {
     let mut bench = Bench::start(runtime, parts.contains(&"quick"))?;
     println!("set-up: {}", set_up());
     println!(
-        "{} threads a forward, at most {} texts and {} tokens of one; load from one thread of this process\n",
+        "{} threads a forward, at most {} texts and {} tokens of one (0: what suits the device); load from one thread of this process\n",
         match bench.config.sidecar.intra_threads {
             0 => std::thread::available_parallelism().map_or(0, usize::from),
             threads => threads.into(),

@@ -469,7 +469,7 @@ impl<O: Send + 'static> Queue<O> {
             .iter()
             .filter(|row| row.waiting.priority <= priority);
         let ahead: usize = ahead.map(|row| row.waiting.tokens).sum();
-        let time = state.pace.time_for(state.running + ahead + tokens);
+        let time = state.pace.surely(state.running + ahead + tokens);
         if ahead > 0 && time > deadline.saturating_duration_since(queued_at) {
             return Err(InferenceError::QueueFull);
         }
@@ -535,8 +535,9 @@ impl<O: Send + 'static> Queue<O> {
         let now = Instant::now();
         // What will not be done in time would be computed for nobody; but something always runs, so that a pace that was measured
         // in a bad moment corrects itself.
-        let pace = state.pace;
-        let done = |row: &Row<O>| now + pace.time_for(row.waiting.tokens);
+        let (pace, batch) = (state.pace, state.tokens.min(self.limits.max_tokens));
+        // A row is done when its whole batch is.
+        let done = |row: &Row<O>| now + pace.surely(row.waiting.tokens.max(batch));
         let hopeful = state
             .rows
             .iter()

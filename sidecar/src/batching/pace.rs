@@ -24,6 +24,12 @@ impl Pace {
         }
     }
 
+    /// A time within which nearly all forwards of so many tokens end.
+    pub(super) fn surely(&self, tokens: usize) -> Duration {
+        let time = self.time_for(tokens);
+        time.saturating_add(time / 10)
+    }
+
     /// Zero until something ran.
     pub(super) fn time_for(&self, tokens: usize) -> Duration {
         Duration::try_from_secs_f64(self.seconds_per_token * tokens as f64).unwrap_or(Duration::MAX)
