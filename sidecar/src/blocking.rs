@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use tokio::sync::Semaphore;
 
 /// Bytes of text below which tokenizing takes less time than the way to another thread and back is worth: some 100 µs.
-const INLINE_BYTES: usize = 1024;
+pub(crate) const INLINE_BYTES: usize = 1024;
 
 /// Bytes of text from which the work is heavy: a megabyte takes a third of a second and a hundred megabytes of memory.
 const HEAVY_BYTES: usize = 64 << 10;
@@ -21,7 +21,16 @@ pub(crate) async fn run<T: Send + 'static>(
     bytes: usize,
     work: impl FnOnce() -> Result<T, String> + Send + 'static,
 ) -> Result<T, String> {
-    if bytes <= INLINE_BYTES {
+    run_beyond(INLINE_BYTES, bytes, work).await
+}
+
+/// The same for work that is little up to `inline` bytes of text.
+pub(crate) async fn run_beyond<T: Send + 'static>(
+    inline: usize,
+    bytes: usize,
+    work: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
+    if bytes <= inline {
         return work();
     }
     let place = if bytes > HEAVY_BYTES {

@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 use super::{Bench, median, verdict};
 
 /// Tokens of a text and pairs of request and forward.
-const PAIRS: [(usize, usize); 3] = [(16, 400), (128, 120), (512, 30)];
+const PAIRS: [(usize, usize); 3] = [(16, 400), (128, 300), (512, 200)];
 const WARM_UP: usize = 5;
 /// Tokens of the text that all heads read.
 const CLASSIFIED: usize = 128;

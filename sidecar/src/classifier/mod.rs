@@ -130,10 +130,14 @@ impl Classifier {
         let (tokenizer, read) = (Arc::clone(&self.tokenizer), Arc::clone(texts));
         let size = tokenizer.max_tokens();
         let bytes = texts.iter().map(String::len).sum();
+        let needs_places = self.labels_tokens;
         let windows: Vec<Vec<Window>> = crate::blocking::run(bytes, move || {
             let windows = |text: &String| {
                 if text.trim().is_empty() {
                     return Ok(Vec::new());
+                }
+                if !needs_places && let Some(window) = tokenizer.single_window(text, size) {
+                    return Ok(vec![window]);
                 }
                 tokenizer.windows(text, size, size / 4)
             };

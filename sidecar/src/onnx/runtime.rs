@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use ort::environment::Environment;
+use ort::logging::LogLevel;
 
 /// Why ONNX Runtime could not be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -55,5 +56,12 @@ pub fn environment(library: Option<&Path>) -> Result<Environment, RuntimeError> 
         .with_name("turnpike-sidecar")
         .with_telemetry(false)
         .build()?;
+    // `ort` asks for everything and lets `tracing` drop it; lines that nobody reads would be formatted in each forward.
+    let wants_all = tracing::enabled!(target: "ort::logging", tracing::Level::TRACE);
+    environment.set_log_level(if wants_all {
+        LogLevel::Verbose
+    } else {
+        LogLevel::Warning
+    });
     Ok(ENVIRONMENT.get_or_init(|| environment).clone())
 }

@@ -454,7 +454,10 @@ impl Engine {
         let windows: Vec<Vec<Window>> = blocking::run(bytes, move || {
             let windows = |text: &String| match text.trim() {
                 "" => Ok(Vec::new()),
-                _ => encoder.tokenizer.windows(text, WINDOW, OVERLAP),
+                _ => match encoder.tokenizer.single_window(text, WINDOW) {
+                    Some(window) => Ok(vec![window]),
+                    None => encoder.tokenizer.windows(text, WINDOW, OVERLAP),
+                },
             };
             read.iter().map(windows).collect::<Result<_, String>>()
         })
@@ -585,7 +588,8 @@ impl Engine {
         let started_at = Instant::now();
         let read = encoder.tokenizer.read_bytes();
         let bytes = texts.iter().map(|text| text.len().min(read)).sum();
-        let tokenized = blocking::run(bytes, move || {
+        let inline = encoder.tokenizer.inline_bytes();
+        let tokenized = blocking::run_beyond(inline, bytes, move || {
             let tokenize = |text: &String| {
                 if passages {
                     encoder

@@ -18,3 +18,4 @@ mod overload;
 mod reference;
 mod refusals;
 mod reload;
+mod word_pieces;

@@ -8,7 +8,8 @@
 //! 3. Punctuation characters are words of their own.
 //! 4. A word is cut into the longest pieces of the vocabulary from its start; one that cannot be is [`UNKNOWN`] as a whole.
 //!
-//! Unlike BERT's own setting, no word is too long to be cut, so that an attack without spaces is read too.
+//! Unlike BERT's own setting, no word is too long to be cut, so that an attack without spaces is read too. A vocabulary of
+//! another model ([`Vocabulary::of`]) has that limit as its `tokenizer.json` does.
 
 use unicode_categories::UnicodeCategories;
 use unicode_normalization_alignments::UnicodeNormalization;
@@ -23,6 +24,9 @@ const CONTINUES: &str = "##";
 /// then stands for the rest of the word, not for the whole.
 pub const LONG_WORD: usize = 512;
 
+/// Most characters of a word that a limit may allow: a part of [`LONG_WORD`] bytes has at least as many.
+pub const MAX_WORD_CHARS: usize = LONG_WORD / 4 - 1;
+
 /// The vocabulary.
 #[derive(Debug)]
 pub struct Vocabulary {
@@ -34,6 +38,9 @@ pub struct Vocabulary {
     continued: Table,
     /// Bytes of the longest piece.
     longest: usize,
+    unknown: u32,
+    /// Characters of a word beyond which it is unknown.
+    longest_word: usize,
 }
 
 /// Numbers of pieces by the hash of their bytes: open addressing, 0 = free, a power of two of slots, at most a half of them taken.
@@ -100,6 +107,8 @@ pub enum VocabularyError {
     TooSmall,
     /// A line without a piece.
     Empty(usize),
+    /// A limit of words that is longer than the part of one that is looked at.
+    LongWords(usize),
 }
 
 impl std::fmt::Display for VocabularyError {
@@ -108,6 +117,10 @@ impl std::fmt::Display for VocabularyError {
             Self::TooLarge(pieces) => write!(f, "{pieces} word pieces; at most 65535 are allowed"),
             Self::TooSmall => f.write_str("fewer than two word pieces"),
             Self::Empty(line) => write!(f, "line {line} of the vocabulary is empty"),
+            Self::LongWords(limit) => write!(
+                f,
+                "words of {limit} characters; at most {MAX_WORD_CHARS} can be told"
+            ),
         }
     }
 }
@@ -121,6 +134,22 @@ impl Vocabulary {
     /// Too many or too few pieces, an empty line.
     pub fn read(text: &str) -> Result<Self, VocabularyError> {
         let pieces: Vec<&str> = text.lines().collect();
+        Self::build(&pieces, UNKNOWN, usize::MAX)
+    }
+
+    /// The vocabulary of another model: its pieces by their numbers, of which 0 is a name, not a piece; the number of the
+    /// unknown; and how many characters a word may have before it is unknown (`max_input_chars_per_word`).
+    ///
+    /// # Errors
+    /// Too many or too few pieces, an empty one, a limit above [`MAX_WORD_CHARS`].
+    pub fn of(pieces: &[&str], unknown: u32, longest_word: usize) -> Result<Self, VocabularyError> {
+        if longest_word > MAX_WORD_CHARS {
+            return Err(VocabularyError::LongWords(longest_word));
+        }
+        Self::build(pieces, unknown, longest_word)
+    }
+
+    fn build(pieces: &[&str], unknown: u32, longest_word: usize) -> Result<Self, VocabularyError> {
         if pieces.len() < 2 {
             return Err(VocabularyError::TooSmall);
         }
@@ -132,11 +161,13 @@ impl Vocabulary {
             .filter(|piece| piece.starts_with(CONTINUES))
             .count();
         let mut vocabulary = Self {
-            bytes: Vec::with_capacity(text.len()),
+            bytes: Vec::with_capacity(pieces.iter().map(|piece| piece.len()).sum()),
             starts: Vec::with_capacity(pieces.len().saturating_add(1)),
             begin: Table::with_room_for(pieces.len().saturating_sub(continued)),
             continued: Table::with_room_for(continued),
             longest: 0,
+            unknown,
+            longest_word,
         };
         for (line, piece) in pieces.iter().enumerate() {
             let (piece, table) = match piece.strip_prefix(CONTINUES) {
@@ -149,7 +180,7 @@ impl Vocabulary {
             vocabulary.starts.push(end_of(&vocabulary.bytes));
             vocabulary.bytes.extend_from_slice(piece);
             let number = u16::try_from(line).unwrap_or_default();
-            if u32::from(number) > UNKNOWN {
+            if number > 0 && u32::from(number) != unknown {
                 table.insert(Hash::of(piece), number);
                 vocabulary.longest = vocabulary.longest.max(piece.len());
             }
@@ -162,6 +193,12 @@ impl Vocabulary {
     #[must_use]
     pub fn size(&self) -> usize {
         self.starts.len().saturating_sub(1)
+    }
+
+    fn is_too_long(&self, word: &[u8]) -> bool {
+        // A character begins with every byte that continues none.
+        let characters = || word.iter().filter(|byte| **byte & 0xc0 != 0x80).count();
+        word.len() > self.longest_word && characters() > self.longest_word
     }
 
     fn piece(&self, number: u16) -> Option<&[u8]> {
@@ -331,6 +368,11 @@ impl Reader {
             return self.word.len();
         }
         let before = tokens.len();
+        if vocabulary.is_too_long(&self.word) {
+            tokens.push(vocabulary.unknown);
+            self.unknown = true;
+            return self.word.len();
+        }
         let mut at = 0_usize;
         while let Some(rest) = self.word.get(at..).filter(|rest| rest.len() > keep) {
             let continued = self.continued || at > 0;
@@ -341,7 +383,7 @@ impl Reader {
                 }
                 None => {
                     tokens.truncate(before);
-                    tokens.push(UNKNOWN);
+                    tokens.push(vocabulary.unknown);
                     self.unknown = true;
                     return self.word.len();
                 }
