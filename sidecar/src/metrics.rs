@@ -11,6 +11,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::onnx::gpu::GpuMemory;
+
 /// Bounds in rows.
 const BATCH_ROWS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
 
@@ -176,6 +178,12 @@ struct PlacementLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MemoryLabels {
+    device: String,
+    state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ShedLabels {
     reason: &'static str,
 }
@@ -192,6 +200,7 @@ pub struct Metrics {
     pub requests_in_progress: Gauge,
     queues: Queues,
     placements: Family<PlacementLabels, Gauge>,
+    device_memory: Family<MemoryLabels, Gauge>,
     reloads: Family<ReloadLabels, Counter>,
     heads: Family<HeadLabels, Histogram, fn() -> Histogram>,
     llm_requests: Family<LlmLabels, Counter>,
@@ -223,6 +232,23 @@ struct Queues {
     batches: Family<ModelLabels, Histogram, fn() -> Histogram>,
     tokens: Family<ModelLabels, Counter>,
     padding: Family<ModelLabels, Counter>,
+}
+
+impl Queues {
+    fn forget(&self, model: &str) {
+        let labels = ModelLabels {
+            model: model.to_owned(),
+        };
+        for gauges in [&self.rows_waiting, &self.tokens_waiting] {
+            gauges.remove(&labels);
+        }
+        for counters in [&self.abandoned, &self.late, &self.tokens, &self.padding] {
+            counters.remove(&labels);
+        }
+        for histograms in [&self.wait, &self.forwards, &self.batches] {
+            histograms.remove(&labels);
+        }
+    }
 }
 
 impl Default for Queues {
@@ -325,6 +351,7 @@ impl Default for Metrics {
             requests_in_progress: Gauge::default(),
             queues: Queues::default(),
             placements: Family::default(),
+            device_memory: Family::default(),
             reloads: Family::default(),
             heads: Family::new_with_constructor(|| Histogram::new(STAGE_SECONDS)),
             llm_requests: Family::default(),
@@ -354,6 +381,7 @@ impl Metrics {
         r.register("requests_shed", "Requests refused with 503, by reason", self.shed.clone());
         r.register("requests_in_progress", "Requests in progress", self.requests_in_progress.clone());
         r.register("model_placement", "1 for every loaded model, with where it runs and its precision", self.placements.clone());
+        r.register_with_unit("device_memory", "Memory of GPUs that models are on, of all processes together, by state: used, total", Unit::Bytes, self.device_memory.clone());
         r.register("config_reloads", "Reloads of the configuration, by result", self.reloads.clone());
         r.register_with_unit("head_duration", "Time of a head or classifier for the texts of a request, its wait for the model included", Unit::Seconds, self.heads.clone());
         r.register("llm_requests", "Questions to the language model, by how they ended", self.llm_requests.clone());
@@ -444,6 +472,24 @@ impl Metrics {
             precision,
         };
         self.placements.get_or_create(&labels).set(1);
+    }
+
+    /// Says how much memory of a GPU there is.
+    pub fn gpu_memory(&self, gpu: u16, memory: GpuMemory) {
+        for (state, bytes) in [("used", memory.used), ("total", memory.total)] {
+            let device = format!("cuda:{gpu}");
+            let labels = MemoryLabels { device, state };
+            let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+            self.device_memory.get_or_create(&labels).set(bytes);
+        }
+    }
+
+    /// Removes the series of a head or classifier that is no longer loaded.
+    pub fn forget(&self, name: &str) {
+        self.queues.forget(name);
+        self.heads.remove(&HeadLabels {
+            head: name.to_owned(),
+        });
     }
 
     /// Records the time of a stage.

@@ -22,6 +22,12 @@ pub trait Model: Send + Sync + 'static {
     /// # Errors
     /// [`ForwardError`] for the batch as a whole.
     fn forward(&self, rows: &[&TokenizedText]) -> Result<Vec<Self::Output>, ForwardError>;
+
+    /// Whether an answer is made of numbers. One that is not (an overflow of half precision, say) fails its own request alone.
+    fn is_valid(&self, output: &Self::Output) -> bool {
+        let _ = output;
+        true
+    }
 }
 
 /// Why a batch has no answers.

@@ -21,6 +21,7 @@ use turnpike_core::reply::Fault;
 use crate::batching::InferenceError;
 use crate::cache::{CacheLimits, MemoryCache};
 use crate::metrics::{Metrics, Shed};
+use crate::tokenizer::MAX_WINDOWED_BYTES;
 
 use store::RecentVectors;
 
@@ -87,6 +88,14 @@ impl Service {
             |before| Arc::clone(&before.cache),
         );
         self.count_entries(cache.len());
+        if let Some(before) = &before {
+            let loaded = engine.heads();
+            for (name, _) in before.engine.heads() {
+                if !loaded.iter().any(|(known, _)| *known == name) {
+                    self.metrics.forget(&name);
+                }
+            }
+        }
         let sidecar = &config.sidecar;
         if before.is_some() {
             self.places.store(Arc::new(places(config)));
@@ -162,6 +171,20 @@ impl Service {
             }
         }
     }
+}
+
+/// Whether heads and classifiers can read all of a text.
+///
+/// # Errors
+/// Why not: part of a text that a guard has not read must not pass as read.
+pub fn readable(text: &str) -> Result<(), String> {
+    if text.len() > MAX_WINDOWED_BYTES {
+        let bytes = text.len();
+        return Err(format!(
+            "has {bytes} bytes; heads and classifiers read at most {MAX_WINDOWED_BYTES}"
+        ));
+    }
+    Ok(())
 }
 
 fn places(config: &Config) -> Semaphore {

@@ -19,7 +19,7 @@ use word_pieces::WordPieces;
 const MAX_BYTES_PER_TOKEN: usize = 64;
 
 /// Bytes of a text that are cut into windows: the default limit of a request in the proxy.
-const MAX_WINDOWED_BYTES: usize = 1 << 20;
+pub const MAX_WINDOWED_BYTES: usize = 1 << 20;
 
 /// Word pieces take some 10 ns a byte.
 const INLINE_WORD_PIECE_BYTES: usize = 16 << 10;

@@ -596,6 +596,11 @@ impl<O: Send + 'static> Queue<O> {
                     let queued_at = row.waiting.queued_at;
                     self.metrics
                         .waited(started_at.saturating_duration_since(queued_at));
+                    if !model.is_valid(&output) {
+                        let why = "the model's answer is not a number";
+                        row.request.fail(InferenceError::Failed(why.into()));
+                        continue;
+                    }
                     row.request.answer(row.index, output, queued_at, started_at);
                 }
             }

@@ -341,6 +341,36 @@ async fn a_large_request_is_answered_in_order_and_in_chunks() {
     assert_eq!(none.unwrap().outputs, [0; 0]);
 }
 
+/// Gives token 0 no number.
+struct NotANumber;
+
+impl Model for NotANumber {
+    type Output = f32;
+
+    fn forward(&self, rows: &[&TokenizedText]) -> Result<Vec<f32>, ForwardError> {
+        let answer = |row: &&TokenizedText| match row.input_ids[0] {
+            0 => f32::NAN,
+            token => token as f32,
+        };
+        Ok(rows.iter().map(answer).collect())
+    }
+
+    fn is_valid(&self, output: &f32) -> bool {
+        output.is_finite()
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_no_number_fails_its_own_request_alone() {
+    let model = Arc::new(NotANumber);
+    let batcher = Batcher::start("nan", model, LIMITS, &Metrics::default()).unwrap();
+    let run = |token| batcher.run(vec![row(7), row(token)], Priority::Route, far());
+    let (good, bad) = tokio::join!(run(8), run(0));
+    assert_eq!(good.unwrap().outputs, [7.0, 8.0]);
+    let why = "the model's answer is not a number".to_owned();
+    assert_eq!(bad, Err(InferenceError::Failed(why)));
+}
+
 /// Panics for token 0, fails for token 1, gives no answer for token 2.
 struct Faulty;
 

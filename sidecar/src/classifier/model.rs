@@ -86,6 +86,13 @@ impl Model for LabelModel {
                 .collect()
         })
     }
+
+    fn is_valid(&self, output: &RowScores) -> bool {
+        match output {
+            RowScores::Text(probabilities) => probabilities.iter().all(|p| p.is_finite()),
+            RowScores::Tokens(tokens) => tokens.iter().all(|(_, p)| p.is_finite()),
+        }
+    }
 }
 
 impl LabelModel {

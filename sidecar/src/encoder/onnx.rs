@@ -91,6 +91,10 @@ impl Model for OnnxEncoder {
                 .collect()
         })
     }
+
+    fn is_valid(&self, output: &Embedding) -> bool {
+        output.values().iter().all(|value| value.is_finite())
+    }
 }
 
 impl Encoder for OnnxEncoder {

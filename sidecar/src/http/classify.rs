@@ -11,13 +11,14 @@ use turnpike_core::reply::Fault;
 use utoipa::ToSchema;
 
 use super::body::JsonBody;
-use super::embeddings::{Input, Usage, checked};
+use super::embeddings::{Usage, checked};
 use super::error::{Refusal, Refusals};
+use super::input::Input;
 use crate::batching::Priority;
 use crate::classifier::{self, Answer};
-use crate::service::{BULK_TIMEOUT, Service};
+use crate::service::{BULK_TIMEOUT, Service, readable};
 
-/// Texts to classify. A text is read whole, the first megabyte of it.
+/// Texts to classify, each read whole: at most a megabyte.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ClassifyRequest {
@@ -117,6 +118,9 @@ pub(super) async fn classify(
         return Err(Refusal(Fault::BadRequest(message)));
     }
     let texts: Arc<[String]> = checked(request.input)?.into();
+    for (at, text) in texts.iter().enumerate() {
+        readable(text).map_err(|why| Fault::BadRequest(format!("input[{at}]: {why}")))?;
+    }
     let (found, tokens) = engine
         .classify(&texts, &wanted, Priority::Bulk, deadline)
         .await

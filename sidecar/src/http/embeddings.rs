@@ -13,12 +13,10 @@ use utoipa::ToSchema;
 
 use super::body::JsonBody;
 use super::error::{Refusal, Refusals};
+use super::input::{Input, out_of_range};
 use crate::batching::Priority;
 use crate::encoder::Embedding;
 use crate::service::{BULK_TIMEOUT, Service};
-
-/// Inputs of one request, OpenAI's own limit.
-const MAX_INPUTS: usize = 2048;
 
 /// Texts to embed. Further keys are ignored, as OpenAI's clients add some.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -36,20 +34,6 @@ pub(super) struct EmbeddingsRequest {
     /// Which of the configured prefixes stands before the texts.
     #[serde(default)]
     input_type: InputType,
-}
-
-/// A text, or 1 to 2048 of them. Token ids are not taken.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(
-    untagged,
-    expecting = "expected a string or an array of strings (token ids are not taken: they mean something to one tokenizer \
-                 alone; LangChain sends them unless `check_embedding_ctx_length=False`)"
-)]
-pub(super) enum Input {
-    /// One.
-    One(String),
-    /// Several.
-    Many(Vec<String>),
 }
 
 /// How vectors are written.
@@ -169,15 +153,9 @@ pub(super) async fn embeddings(
 
 /// The texts, if there are as many as allowed and none is empty.
 pub(super) fn checked(input: Input) -> Result<Vec<String>, Fault> {
-    let texts = match input {
-        Input::One(text) => vec![text],
-        Input::Many(texts) => texts,
-    };
-    if texts.is_empty() || texts.len() > MAX_INPUTS {
-        return Err(Fault::BadRequest(format!(
-            "input: must have 1 to {MAX_INPUTS} texts, got {}",
-            texts.len()
-        )));
+    let Input(texts) = input;
+    if texts.is_empty() {
+        return Err(Fault::BadRequest(format!("input: {}", out_of_range(0))));
     }
     match texts.iter().position(String::is_empty) {
         Some(index) => Err(Fault::BadRequest(format!(

@@ -10,6 +10,7 @@ mod body;
 mod classify;
 mod embeddings;
 mod error;
+mod input;
 mod models;
 mod openapi;
 mod operation;

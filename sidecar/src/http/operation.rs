@@ -15,6 +15,7 @@ use utoipa::ToSchema;
 
 use super::PATHS;
 use super::error::Refusal;
+use crate::onnx::gpu;
 use crate::service::Service;
 
 /// 200 while the process answers at all.
@@ -115,6 +116,21 @@ fn health_response(
     responses((status = 200, content_type = "application/openmetrics-text", body = String)))]
 pub(super) async fn metrics(State(service): State<Arc<Service>>) -> Response {
     const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    if let Some(engine) = service.engine_in_use() {
+        let gpus = engine.gpus();
+        let metrics = Arc::clone(&service.metrics);
+        let read = move || {
+            for gpu in gpus {
+                if let Some(memory) = gpu::memory(gpu) {
+                    metrics.gpu_memory(gpu, memory);
+                }
+            }
+        };
+        // A driver in trouble may take its time.
+        if !engine.gpus().is_empty() {
+            drop(tokio::task::spawn_blocking(read).await);
+        }
+    }
     match service.metrics.text() {
         Ok(text) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
         Err(_) => Refusal(Fault::Internal("metrics")).into_response(),

@@ -1,8 +1,9 @@
-//! ONNX Runtime: the library ([`runtime`]), where models run ([`device`]), their files ([`files`]) and how one is opened and
+//! ONNX Runtime: the library ([`runtime`]), where models run ([`device`]), their files ([`files`]), the memory of GPUs ([`gpu`]) and how one is opened and
 //! fed ([`session`]).
 
 pub mod device;
 pub mod files;
+pub mod gpu;
 pub mod runtime;
 pub mod session;
 

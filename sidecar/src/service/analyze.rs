@@ -11,7 +11,7 @@ use turnpike_core::sidecar::{
 };
 
 use super::engine::{Analyzed, AnswersByName, Engine, Wanted};
-use super::{Ready, Service};
+use super::{Ready, Service, readable};
 use crate::batching::Priority;
 use crate::cache::{Found, Partition};
 use crate::encoder::Embedding;
@@ -50,6 +50,9 @@ impl Service {
         let query = request.cache.as_ref().map(Query::new).transpose()?;
         let ready = &*self.ready()?;
         let wanted = wanted_heads(&ready.engine, &request.heads)?;
+        if !wanted.is_empty() {
+            readable(&request.text).map_err(|why| Fault::BadRequest(format!("text: {why}")))?;
+        }
         let deadline = Instant::now() + ready.timeout;
         let mut response = AnalyzeResponse::default();
         if request.text.trim().is_empty() {
@@ -110,24 +113,10 @@ impl Service {
             .embedding(ready, &request.text, query, deadline, timing)
             .await?;
         let (engine, text) = (&ready.engine, &request.text);
-        let category = async {
-            if !wants_category {
-                return Ok(None);
-            }
-            engine.category(text, &analyzed, deadline).await
-        };
-        let judged = async {
-            if !wanted.reads_vectors() {
-                return Ok(AnswersByName::new());
-            }
-            engine
-                .judge_analyzed(text, &analyzed, wanted, deadline)
-                .await
-        };
-        let (category, judged) =
-            tokio::try_join!(category, judged).map_err(|e| self.inference_fault(&e))?;
-        response.category = category;
-        response.heads.extend(scores(judged));
+        let judged = engine.judge_analyzed(text, &analyzed, wanted, wants_category, deadline);
+        let judged = judged.await.map_err(|e| self.inference_fault(&e))?;
+        response.category = judged.category;
+        response.heads.extend(scores(judged.answers));
         if let Some(query) = query.filter(|_| !analyzed.truncated) {
             let embedding = analyzed.embedding.clone();
             let found = self.nearest(ready, query, embedding, &mut response.timing);

@@ -130,6 +130,13 @@ impl<T: Ord> DedupAll for Vec<T> {
 /// Answers to one text, by the name of the head or classifier.
 pub type AnswersByName = BTreeMap<String, Answer>;
 
+/// What the encoder's heads say of a text.
+#[derive(Debug, Default)]
+pub(super) struct Judged {
+    pub(super) answers: AnswersByName,
+    pub(super) category: Option<Scored>,
+}
+
 impl Engine {
     /// An engine from an encoder alone.
     ///
@@ -283,40 +290,42 @@ impl Engine {
         Ok(wanted)
     }
 
-    /// The configured category of a text: by the trained head where its labels make up the categories, else by resemblance.
-    ///
-    /// # Errors
-    /// [`InferenceError`].
-    pub async fn category(
-        self: &Arc<Self>,
+    /// The configured category of a text: by the trained head where its label is the category, else by resemblance.
+    async fn category(
+        &self,
         text: &str,
         analyzed: &Analyzed,
         deadline: Instant,
     ) -> Result<Option<Scored>, InferenceError> {
-        let (Some(heads), Some(topics)) = (&self.shipped, &self.topics) else {
+        if self.shipped.is_none() || self.topics.is_none() {
             return Ok(self.categories.best(&analyzed.embedding));
-        };
-        let verdicts = if analyzed.is_window() {
-            heads.judge(&[(text, &analyzed.embedding)])
-        } else {
-            let mut windows = Vec::new();
-            for excerpt in excerpts(text) {
-                windows.extend(spread(self.windows(excerpt).await?, MAX_TOPIC_WINDOWS));
-            }
-            let windows = spread(windows, MAX_TOPIC_WINDOWS);
-            let rows = windows.iter().map(|(_, row)| row.clone()).collect();
-            let embedded = self.run(rows, Priority::Route, deadline).await?;
-            let parts = windows.iter().map(|(part, _)| part.as_str());
-            let read: Vec<_> = parts.zip(&embedded.outputs).collect();
-            heads.judge(&read)
-        };
+        }
+        if analyzed.is_window() {
+            return Ok(self.topic(&[(text, &analyzed.embedding)]));
+        }
+        let mut windows = Vec::new();
+        for excerpt in excerpts(text) {
+            windows.extend(spread(self.windows(excerpt).await?, MAX_TOPIC_WINDOWS));
+        }
+        let windows = spread(windows, MAX_TOPIC_WINDOWS);
+        let rows = windows.iter().map(|(_, row)| row.clone()).collect();
+        let embedded = self.run(rows, Priority::Route, deadline).await?;
+        let parts = windows.iter().map(|(part, _)| part.as_str());
+        let read: Vec<_> = parts.zip(&embedded.outputs).collect();
+        Ok(self.topic(&read))
+    }
+
+    /// The category that the trained head tells from windows of a text.
+    fn topic(&self, windows: &[(&str, &Embedding)]) -> Option<Scored> {
+        let (heads, topics) = (self.shipped.as_ref()?, self.topics.as_ref()?);
+        let verdicts = heads.judge(windows);
         let category = verdicts.into_iter().find(|v| v.name == "category");
         let probabilities = category.map(|v| v.probabilities).unwrap_or_default();
-        let best = topics.best(&probabilities);
-        Ok(best.map(|(label, confidence)| Scored {
+        let (label, confidence) = topics.best(&probabilities)?;
+        Some(Scored {
             label: label.to_owned(),
             confidence,
-        }))
+        })
     }
 
     /// The windows of a text that heads read.
@@ -347,13 +356,13 @@ impl Engine {
         priority: Priority,
         deadline: Instant,
     ) -> Result<(Vec<AnswersByName>, usize), InferenceError> {
-        let by_heads = self.classify_by_heads(texts, wanted, priority, deadline);
+        let by_heads = self.judge_whole(texts, wanted, false, priority, deadline);
         let by_models = self.classify_by_models(texts, wanted, priority, deadline);
-        let ((mut all, tokens), (by_models, count)) = tokio::try_join!(by_heads, by_models)?;
-        for (text, answers) in all.iter_mut().zip(by_models) {
-            text.extend(answers);
-        }
-        Ok((all, tokens + count))
+        let ((by_heads, tokens), (by_models, count)) = tokio::try_join!(by_heads, by_models)?;
+        let all = by_heads.into_iter().zip(by_models);
+        let joined =
+            all.map(|(judged, answers)| judged.answers.into_iter().chain(answers).collect());
+        Ok((joined.collect(), tokens + count))
     }
 
     /// What classifiers say of texts; they run side by side.
@@ -438,15 +447,17 @@ impl Engine {
             .collect()
     }
 
-    async fn classify_by_heads(
+    /// What heads say of all windows of texts.
+    async fn judge_whole(
         self: &Arc<Self>,
         texts: &Arc<[String]>,
         wanted: &Wanted,
+        wants_category: bool,
         priority: Priority,
         deadline: Instant,
-    ) -> Result<(Vec<AnswersByName>, usize), InferenceError> {
+    ) -> Result<(Vec<Judged>, usize), InferenceError> {
         if !wanted.reads_vectors() {
-            return Ok((texts.iter().map(|_| BTreeMap::new()).collect(), 0));
+            return Ok((texts.iter().map(|_| Judged::default()).collect(), 0));
         }
         let started_at = StdInstant::now();
         let encoder = Arc::clone(&self.loaded.encoder.value);
@@ -475,9 +486,12 @@ impl Engine {
         let judge = move || {
             let judged = read.iter().zip(windows).map(|(text, windows)| {
                 let embeddings: Vec<Embedding> = embeddings.by_ref().take(windows.len()).collect();
-                let part = |window: Window| text.get(window.range).unwrap_or_default();
-                let parts = windows.into_iter().map(part).zip(embeddings).collect();
-                engine.judge(parts, &asked)
+                let part = |window: &Window| text.get(window.range.clone()).unwrap_or_default();
+                let parts: Vec<_> = windows.iter().map(part).zip(&embeddings).collect();
+                let answers = engine.judge(&parts, &asked);
+                let topic = || engine.topic(&spread(parts, MAX_TOPIC_WINDOWS));
+                let category = wants_category.then(topic).flatten();
+                Judged { answers, category }
             });
             Ok(judged.collect())
         };
@@ -490,7 +504,8 @@ impl Engine {
         Ok((all, tokens))
     }
 
-    /// What heads say of a text whose vector is known: where it is of all of the text, no further forward is needed.
+    /// What heads say of a text whose vector is known, and its category: where the vector is of all of the text, no further
+    /// forward is needed; else the heads' windows serve the category as well.
     ///
     /// # Errors
     /// [`InferenceError`].
@@ -499,16 +514,24 @@ impl Engine {
         text: &str,
         analyzed: &Analyzed,
         wanted: &Wanted,
+        wants_category: bool,
         deadline: Instant,
-    ) -> Result<AnswersByName, InferenceError> {
-        if analyzed.is_window() {
-            let started_at = StdInstant::now();
-            let windows = vec![(text, analyzed.embedding.clone())];
-            let answers = self.judge(windows, wanted);
-            for name in answers.keys() {
-                self.metrics.head(name, started_at.elapsed());
+    ) -> Result<Judged, InferenceError> {
+        if !wanted.reads_vectors() || analyzed.is_window() {
+            let category = if wants_category {
+                self.category(text, analyzed, deadline).await?
+            } else {
+                None
+            };
+            let mut answers = AnswersByName::new();
+            if wanted.reads_vectors() {
+                let started_at = StdInstant::now();
+                answers = self.judge(&[(text, &analyzed.embedding)], wanted);
+                for name in answers.keys() {
+                    self.metrics.head(name, started_at.elapsed());
+                }
             }
-            return Ok(answers);
+            return Ok(Judged { answers, category });
         }
         let texts: Arc<[String]> = [text.to_owned()].into();
         let own = wanted
@@ -520,8 +543,12 @@ impl Engine {
         } else {
             Priority::Route
         };
-        let found = self.classify_by_heads(&texts, wanted, priority, deadline);
-        Ok(found.await?.0.into_iter().flatten().collect())
+        let found = self.judge_whole(&texts, wanted, wants_category, priority, deadline);
+        let mut judged = found.await?.0.into_iter().next().unwrap_or_default();
+        if wants_category && (self.shipped.is_none() || self.topics.is_none()) {
+            judged.category = self.categories.best(&analyzed.embedding);
+        }
+        Ok(judged)
     }
 
     fn own_names(&self, wanted: &Wanted) -> impl Iterator<Item = String> {
@@ -533,11 +560,11 @@ impl Engine {
     }
 
     /// What the heads say of the windows of one text.
-    fn judge(&self, windows: Vec<(&str, Embedding)>, wanted: &Wanted) -> AnswersByName {
+    fn judge(&self, windows: &[(&str, &Embedding)], wanted: &Wanted) -> AnswersByName {
         let mut answers = BTreeMap::new();
         if let Some(heads) = self.shipped.as_ref().filter(|_| !wanted.shipped.is_empty()) {
             let mut read = Read::default();
-            for (part, embedding) in &windows {
+            for (part, embedding) in windows {
                 heads.window(&mut read, part, embedding);
             }
             for verdict in heads.verdicts(&read) {
@@ -560,7 +587,7 @@ impl Engine {
         {
             let head = &own.head;
             let mut pool = WindowPool::new(own.pooling);
-            for (_, embedding) in &windows {
+            for (_, embedding) in windows {
                 pool.add(&head.probabilities(embedding.values()));
             }
             let labels = head.about.labels.iter().cloned();

@@ -1,5 +1,6 @@
 //! Loading: what the configuration names becomes an [`Engine`]; on a reload, what has not changed stays.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -209,6 +210,7 @@ pub(super) struct Kept<T> {
 struct Placed {
     model: String,
     device: String,
+    gpu: Option<u16>,
     precision: Precision,
 }
 
@@ -234,6 +236,10 @@ impl Placed {
         Self {
             model: model.to_owned(),
             device: device.to_string(),
+            gpu: match device {
+                Placement::Cpu => None,
+                Placement::Cuda(number) | Placement::TensorRt(number) => Some(number),
+            },
             precision,
         }
     }
@@ -249,6 +255,11 @@ impl<T> Kept<T> {
                 placed.precision.name(),
             );
         }
+    }
+
+    /// The GPU that it is on.
+    fn gpu(&self) -> Option<u16> {
+        self.placed.as_ref()?.gpu
     }
 
     /// Made from parts; no configuration has its key.
@@ -454,6 +465,7 @@ impl Loader<'_> {
                 let placed = Placed {
                     model: LLM_HEAD.into(),
                     device: "openai".into(),
+                    gpu: None,
                     precision: config.precision,
                 };
                 let llm = LlmClassifier::openai(config, api_key, self.metrics);
@@ -588,6 +600,19 @@ impl Engine {
             llm.count(metrics);
         }
         Ok(engine)
+    }
+
+    /// Numbers of the GPUs that models are on.
+    pub fn gpus(&self) -> BTreeSet<u16> {
+        let loaded = &self.loaded;
+        let classifiers = loaded.classifiers.iter().map(Kept::gpu);
+        let llm = loaded.llm.iter().map(Kept::gpu);
+        [loaded.encoder.gpu()]
+            .into_iter()
+            .chain(classifiers)
+            .chain(llm)
+            .flatten()
+            .collect()
     }
 
     /// Whether the labels that conditions name are those of the heads: one that is none would never hold.

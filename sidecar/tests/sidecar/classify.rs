@@ -89,6 +89,20 @@ async fn bad_requests_name_the_mistake() -> Outcome<()> {
         assert_eq!(answer.status, 400, "{body}");
         assert!(answer.text().contains(message), "{}", answer.text());
     }
+    let long = "long ".repeat(210_000);
+    let reason = "has 1050000 bytes; heads and classifiers read at most 1048576";
+    for (path, body, key) in [
+        (PATH, json!({"input": ["a", long]}), "input[1]"),
+        (
+            "/v1/analyze",
+            json!({"text": long, "heads": ["fresh"]}),
+            "text",
+        ),
+    ] {
+        let answer = sidecar.post(path, &body).await?;
+        assert_eq!(answer.status, 400, "what is not read must not pass as read");
+        assert!(answer.text().contains(&format!("{key}: {reason}")));
+    }
     Ok(())
 }
 

@@ -12,6 +12,7 @@ const EMBEDDINGS: &str = "/v1/embeddings";
 #[tokio::test]
 async fn bad_requests_are_refused_with_the_place_of_the_mistake() -> Outcome<()> {
     let sidecar = Sidecar::start().await?;
+    let too_many = json!({"model": "all-MiniLM-L6-v2", "input": vec![""; 1_000_000]}).to_string();
     let partition =
         format!(r#"{{"text":"x","cache":{{"partition":"{ALICE}","similarity_threshold":1.5}}}}"#);
     let cases = [
@@ -76,7 +77,22 @@ async fn bad_requests_are_refused_with_the_place_of_the_mistake() -> Outcome<()>
         (
             EMBEDDINGS,
             r#"{"model":"all-MiniLM-L6-v2","input":[1,2]}"#,
-            "input: expected a string or an array of strings",
+            "input[0]: invalid type: integer `1`, expected a string or an array of strings (token ids are not taken",
+        ),
+        (
+            EMBEDDINGS,
+            r#"{"model":"all-MiniLM-L6-v2","input":["a",[1]]}"#,
+            "input[1]: invalid type: sequence, expected a string",
+        ),
+        (
+            EMBEDDINGS,
+            r#"{"model":"all-MiniLM-L6-v2","input":{}}"#,
+            "input: invalid type: map, expected a string or an array of strings",
+        ),
+        (
+            EMBEDDINGS,
+            &too_many,
+            "input: must have 1 to 2048 texts, got more",
         ),
         (
             EMBEDDINGS,

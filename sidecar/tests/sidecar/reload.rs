@@ -186,7 +186,44 @@ async fn a_head_is_trained_from_twenty_texts_of_each_label_and_served_without_re
         error.to_string(),
         "decisions[0].rules.name: `wish` has no label `refnud`; known: delivery, refund"
     );
-    nothing_hides_in_the_middle(&sidecar).await
+    nothing_hides_in_the_middle(&sidecar).await?;
+    a_category_costs_no_forward_beside_a_head(&sidecar).await?;
+    assert!(
+        sidecar
+            .get("/metrics")
+            .await?
+            .text()
+            .contains(r#"head="wish""#)
+    );
+    config.decisions[0].rules = crate::harness::config()?.decisions[0].rules.clone();
+    config.sidecar.heads.clear();
+    sidecar.reload(&config).await?;
+    assert!(
+        !sidecar.get("/metrics").await?.text().contains("wish"),
+        "what is no longer loaded is no longer reported"
+    );
+    Ok(())
+}
+
+/// The windows that a head reads serve the category as well.
+async fn a_category_costs_no_forward_beside_a_head(sidecar: &Sidecar) -> Outcome<()> {
+    let text = "When will the next parcel be delivered to the office? ".repeat(40);
+    let mut rows = Vec::new();
+    for heads in [json!(["wish"]), json!(["wish", "category"])] {
+        let line = r#"turnpike_sidecar_batch_rows_sum{model="encoder"}"#;
+        let before = sidecar.metric(line).await?;
+        let body = json!({"text": text, "heads": heads});
+        let answer = sidecar.post("/v1/analyze", &body).await?.json()?;
+        assert!(answer["heads"]["wish"].is_object(), "{answer}");
+        assert_eq!(
+            answer["category"].is_object(),
+            heads[1] == "category",
+            "{answer}"
+        );
+        rows.push(sidecar.metric(line).await? - before);
+    }
+    assert!(rows[0] > 3.0 && rows[0] == rows[1], "{rows:?}");
+    Ok(())
 }
 
 /// A guard reads every window: wherever a passage stands, it decides.

@@ -61,6 +61,11 @@ mod tests {
         assert_eq!(asked("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT"), None);
         assert_eq!(asked("retry-after", "-1"), None);
         assert_eq!(asked("retry-after", "inf"), None);
+        assert_eq!(
+            asked("retry-after", "1e300"),
+            None,
+            "no duration is so long"
+        );
         assert_eq!(asked("other", "1"), None);
     }
 }
