@@ -13,6 +13,7 @@
 //! - the wire types of `/v1/analyze` and `/v1/cache/entries` are [`turnpike_core::sidecar`].
 
 pub mod access;
+pub mod answer;
 pub mod batching;
 mod blocking;
 pub mod cache;

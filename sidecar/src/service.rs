@@ -51,6 +51,8 @@ struct Ready {
     engine: Arc<Engine>,
     timeout: Duration,
     max_cached_body_bytes: usize,
+    /// How the choices of an answer that is kept may have ended.
+    finish_reasons: Vec<String>,
     /// `None` when the cache is off.
     cache_limits: Option<CacheLimits>,
     cache: Arc<MemoryCache>,
@@ -109,6 +111,7 @@ impl Service {
             timeout: Duration::from_millis(sidecar.timeout_ms.into()),
             max_cached_body_bytes: usize::try_from(config.limits.max_cached_body_bytes)
                 .unwrap_or(usize::MAX),
+            finish_reasons: config.semantic_cache.finish_reasons.clone(),
             cache_limits,
             cache,
             recent: RecentVectors::default(),

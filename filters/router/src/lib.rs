@@ -276,8 +276,7 @@ impl HttpContext for Stream {
 
     fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
         self.with(|s| {
-            s.stream
-                .on_response_body(&s.router, &mut s.host, size, end_of_stream);
+            s.stream.on_response_body(&mut s.host, size, end_of_stream);
             Flow::Continue
         })
     }

@@ -65,7 +65,8 @@ impl Outbox {
     pub fn answered(&self, counters: &Counters, status: Option<u16>) {
         self.in_flight.set(self.in_flight.get().saturating_sub(1));
         match status {
-            Some(201) => {}
+            // 200: it is none to keep.
+            Some(200 | 201) => {}
             Some(_) => failed(counters, "refused"),
             None => failed(counters, "unreachable"),
         }

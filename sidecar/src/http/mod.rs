@@ -125,7 +125,7 @@ struct Removed {
 
 /// Keeps a complete answer for the questions that resemble its own.
 #[utoipa::path(post, path = CACHE_ENTRIES_PATH, tag = "proxy", request_body = StoreRequest,
-    responses((status = 201, body = Stored), (status = 200, body = Stored, description = "There is no cache, or no text."), Refusals))]
+    responses((status = 201, body = Stored), (status = 200, body = Stored, description = "There is no cache, no text, or no complete answer."), Refusals))]
 async fn store(
     State(service): State<Arc<Service>>,
     JsonBody(request): JsonBody<StoreRequest>,

@@ -7,11 +7,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 use turnpike_core::reply::Fault;
 use turnpike_core::sidecar::{
-    AnalyzeRequest, AnalyzeResponse, AnalyzeTiming, CATEGORY_HEAD, CacheAnswer, CacheLookup,
+    AnalyzeRequest, AnalyzeResponse, AnalyzeTiming, CATEGORY_HEAD, CacheAnswer, CacheHit,
+    CacheLookup,
 };
 
 use super::engine::{Analyzed, AnswersByName, Engine, Wanted};
 use super::{Ready, Service, readable};
+use crate::answer::{self, Form, Stamp};
 use crate::batching::Priority;
 use crate::cache::{Found, Partition};
 use crate::encoder::Embedding;
@@ -21,6 +23,8 @@ use crate::metrics::{Lookup, Stage};
 struct Query {
     partition: Partition,
     threshold: f32,
+    max_age: Duration,
+    form: Form,
 }
 
 impl Query {
@@ -36,6 +40,28 @@ impl Query {
         Ok(Self {
             partition,
             threshold,
+            max_age: lookup
+                .max_age_seconds
+                .map_or(Duration::MAX, Duration::from_secs),
+            form: match lookup.stream {
+                true => Form::Stream {
+                    usage: lookup.usage,
+                },
+                false => Form::Whole,
+            },
+        })
+    }
+
+    /// The answer of an entry as it is wanted. None of one that is too old, or that is no answer.
+    fn hit(&self, found: Found) -> Option<CacheHit> {
+        if found.age > self.max_age {
+            return None;
+        }
+        let body = answer::render(&found.answer.body, self.form, &Stamp::now());
+        let body = body.inspect_err(|why| tracing::error!(%why, "a stored answer is none"));
+        Some(CacheHit {
+            body: body.ok()?,
+            ..found.into()
         })
     }
 }
@@ -61,8 +87,8 @@ impl Service {
         }
         if let Some(query) = &query {
             let found = self.exact(ready, query, &request.text, &mut response.timing);
-            if let Some(found) = found {
-                response.cache = Some(CacheAnswer::Hit(found.into()));
+            if let Some(hit) = found.and_then(|found| query.hit(found)) {
+                response.cache = Some(CacheAnswer::Hit(hit));
                 return Ok(response);
             }
         }
@@ -120,7 +146,8 @@ impl Service {
         if let Some(query) = query.filter(|_| !analyzed.truncated) {
             let embedding = analyzed.embedding.clone();
             let found = self.nearest(ready, query, embedding, &mut response.timing);
-            response.cache = found.await?.map(|found| CacheAnswer::Hit(found.into()));
+            let hit = found.await?.and_then(|found| query.hit(found));
+            response.cache = hit.map(CacheAnswer::Hit);
         }
         Ok(())
     }

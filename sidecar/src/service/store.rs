@@ -9,6 +9,7 @@ use turnpike_core::reply::Fault;
 use turnpike_core::sidecar::StoreRequest;
 
 use super::{STORE_TIMEOUT, Service};
+use crate::answer;
 use crate::batching::Priority;
 use crate::cache::{EntryKey, Partition};
 use crate::encoder::Embedding;
@@ -45,7 +46,8 @@ impl RecentVectors {
 }
 
 impl Service {
-    /// Stores an answer and says whether it did: not when the cache is off, nor for a text of nothing but spaces.
+    /// Stores an answer and says whether it did: not when the cache is off, for a text of nothing but spaces, nor what is no
+    /// complete answer.
     ///
     /// # Errors
     /// [`Fault::BadRequest`] for a bad partition, [`Fault::TooLarge`] above `limits.max_cached_body_bytes`,
@@ -54,12 +56,21 @@ impl Service {
         let partition = Partition::parse(&request.partition)
             .map_err(|e| Fault::BadRequest(format!("partition: {e}")))?;
         let ready = &*self.ready()?;
-        if request.body.len() > ready.max_cached_body_bytes {
-            return Err(Fault::TooLarge(ready.max_cached_body_bytes));
-        }
         if ready.cache_limits.is_none() || request.text.trim().is_empty() {
             return Ok(false);
         }
+        let kept = answer::complete(&request.body, request.streamed, &ready.finish_reasons);
+        let body = match kept {
+            Ok(body) if body.len() > ready.max_cached_body_bytes => {
+                return Err(Fault::TooLarge(ready.max_cached_body_bytes));
+            }
+            Ok(body) => body,
+            Err(why) => {
+                tracing::debug!(%why, "an answer is not kept");
+                return Ok(false);
+            }
+        };
+        let request = StoreRequest { body, ..request };
         let vector = match ready.recent.take(&partition, &request.text) {
             Some(vector) => vector,
             None => {

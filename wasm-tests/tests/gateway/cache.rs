@@ -55,7 +55,12 @@ async fn a_paraphrase_gets_the_stored_answer() {
     let known = stored(&gateway, &question(QUESTION)).await;
     let reply = ask(&gateway, &question(PARAPHRASE)).await;
     assert!(is_hit(&reply));
-    assert_eq!(reply.body, known.body);
+    assert_eq!(reply.content(), known.content());
+    assert_ne!(
+        reply.json()["id"],
+        known.json()["id"],
+        "each answer has its own"
+    );
     assert_eq!(reply.header("x-vsr-decision"), "health");
     assert_eq!(reply.header("x-vsr-category"), "health");
     assert_eq!(reply.header("x-vsr-model-selected"), "qwen3-8b");
@@ -195,13 +200,77 @@ async fn what_is_no_whole_answer_is_not_stored() {
     }
 }
 
+fn streamed(text: &str) -> Value {
+    let mut body = question(text);
+    body["stream"] = json!(true);
+    body
+}
+
+/// The chunks of a stream, which must end as one.
+fn chunks(reply: &Reply) -> Vec<Value> {
+    let text = reply.text();
+    let events = text.strip_suffix("data: [DONE]\n\n").expect("complete");
+    let events = events.split_terminator("\n\n");
+    events
+        .map(|event| serde_json::from_str(event.strip_prefix("data: ").unwrap()).unwrap())
+        .collect()
+}
+
+fn told(chunks: &[Value]) -> String {
+    let pieces = chunks
+        .iter()
+        .map(|chunk| chunk["choices"][0]["delta"]["content"].as_str());
+    pieces.map(Option::unwrap_or_default).collect()
+}
+
 #[tokio::test]
-async fn streams_are_not_cached() {
-    let gateway = maas("cache-stream").await;
+async fn an_answer_that_was_a_body_is_given_as_a_stream() {
+    let gateway = maas("cache-to-stream").await;
+    let first = ask(&gateway, &question(QUESTION)).await;
     stored(&gateway, &question(QUESTION)).await;
-    let mut streamed = question(QUESTION);
-    streamed["stream"] = json!(true);
-    let reply = ask(&gateway, &streamed).await;
-    assert!(!is_hit(&reply));
-    assert!(reply.text().ends_with("data: [DONE]\n\n"));
+    let reply = ask(&gateway, &streamed(PARAPHRASE)).await;
+    assert!(is_hit(&reply));
+    assert!(!gateway.reached_upstream(&reply));
+    assert_eq!(reply.header("content-type"), "text/event-stream");
+    let told_chunks = chunks(&reply);
+    assert_eq!(told(&told_chunks), first.content());
+    assert!(
+        told_chunks
+            .iter()
+            .all(|chunk| chunk.get("usage").is_none_or(Value::is_null)),
+        "nobody asked for the usage"
+    );
+    let last = told_chunks.last().unwrap();
+    assert_eq!(last["choices"][0]["finish_reason"], "stop");
+    assert_ne!(last["id"], first.json()["id"], "each answer has its own");
+    let mut with_usage = streamed(QUESTION);
+    with_usage["stream_options"] = json!({"include_usage": true});
+    let reply = ask(&gateway, &with_usage).await;
+    assert!(is_hit(&reply));
+    let told_chunks = chunks(&reply);
+    let last = told_chunks.last().unwrap();
+    assert_eq!(last["choices"], json!([]));
+    assert_eq!(
+        last["usage"]["total_tokens"],
+        first.json()["usage"]["total_tokens"]
+    );
+}
+
+#[tokio::test]
+async fn an_answer_that_was_a_stream_is_given_as_a_body() {
+    let gateway = maas("cache-from-stream").await;
+    let first = ask(&gateway, &streamed(QUESTION)).await;
+    assert!(!is_hit(&first));
+    let content = told(&chunks(&first));
+    assert!(content.len() > 20, "{content}");
+    let hit = stored(&gateway, &question(QUESTION)).await;
+    assert_eq!(hit.content(), content);
+    assert_eq!(hit.json()["object"], "chat.completion");
+    assert_eq!(hit.json()["choices"][0]["finish_reason"], "stop");
+    let again = ask(&gateway, &streamed(PARAPHRASE)).await;
+    assert!(is_hit(&again));
+    assert_eq!(told(&chunks(&again)), content);
+    let entry = gateway.stack.access(&again.request_id()).await.unwrap();
+    assert_eq!(entry.text("cache"), "hit");
+    assert_eq!(entry.number("completion_tokens"), Some(0));
 }

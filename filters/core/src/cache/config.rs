@@ -20,6 +20,13 @@ pub struct SemanticCacheConfig {
     pub eviction_policy: EvictionPolicy,
     /// Who may be served an answer that somebody else caused.
     pub scope: Scope,
+    /// How the choices of an answer that is kept may have ended: values of `finish_reason`.
+    pub finish_reasons: Vec<String>,
+    /// Requests with a higher `temperature` are not cached; one that names none has 1.
+    pub max_temperature: f32,
+    /// Whether clients may ask for less caching: `cache-control` with `no-cache`, `no-store`, `max-age`, and
+    /// `x-turnpike-cache-similarity`.
+    pub request_control: bool,
     /// Change it to make every stored answer unreachable.
     pub cache_epoch: u32,
 }
@@ -34,6 +41,9 @@ impl Default for SemanticCacheConfig {
             ttl_seconds: 3_600,
             eviction_policy: EvictionPolicy::Fifo,
             scope: Scope::User,
+            finish_reasons: vec!["stop".into()],
+            max_temperature: 1.0,
+            request_control: false,
             cache_epoch: 0,
         }
     }

@@ -21,10 +21,12 @@ pub enum Skip {
     Off,
     /// Nobody is identified, and answers are not shared by everybody.
     NoIdentity,
-    /// The answer shall be streamed.
-    Streamed,
-    /// Tools may be called.
-    Tools,
+    /// The client asked for no caching.
+    NoStore,
+    /// Answers shall vary more than `max_temperature` allows.
+    Temperature,
+    /// Guards found personal data.
+    PersonalData,
     /// Not a conversation that ends with text of the user alone.
     NoText,
 }
@@ -36,8 +38,9 @@ impl Skip {
         match self {
             Self::Off => None,
             Self::NoIdentity => Some("no_identity"),
-            Self::Streamed => Some("streamed"),
-            Self::Tools => Some("tools"),
+            Self::NoStore => Some("no_store"),
+            Self::Temperature => Some("temperature"),
+            Self::PersonalData => Some("personal_data"),
             Self::NoText => Some("no_text"),
         }
     }
@@ -49,7 +52,11 @@ pub struct Partitioner {
     scope: Scope,
     epoch: u32,
     encoder: String,
+    max_temperature: f32,
 }
+
+/// Temperature of a request that names none, as OpenAI's API has it.
+const DEFAULT_TEMPERATURE: f32 = 1.0;
 
 /// Members that do not shape the answer, or stand in the key on their own.
 const NOT_HASHED: [&str; 4] = ["model", "messages", "stream", "stream_options"];
@@ -62,6 +69,7 @@ impl Partitioner {
             scope: config.scope,
             epoch: config.cache_epoch,
             encoder: encoder.into(),
+            max_temperature: config.max_temperature,
         }
     }
 
@@ -84,14 +92,8 @@ impl Partitioner {
             Scope::Tier => ("tier", tier.ok_or(Skip::NoIdentity)?),
             Scope::Global => ("global", ""),
         };
-        if request.stream {
-            return Err(Skip::Streamed);
-        }
-        if ["tools", "functions"]
-            .iter()
-            .any(|key| request.member(key).is_some())
-        {
-            return Err(Skip::Tools);
+        if temperature(request, body) > self.max_temperature {
+            return Err(Skip::Temperature);
         }
         let (messages, texts) = last_user_texts(endpoint, request).ok_or(Skip::NoText)?;
         let mut hash = Hash::new();
@@ -111,6 +113,17 @@ impl Partitioner {
         hash.field(body.get(from..messages.end).unwrap_or_default());
         Ok(hash.hex())
     }
+}
+
+fn temperature(request: &Request, body: &[u8]) -> f32 {
+    let written = request
+        .member("temperature")
+        .and_then(|span| body.get(span))
+        .and_then(|value| std::str::from_utf8(value).ok());
+    // What is no number is for the server to refuse.
+    written
+        .and_then(|value| value.trim().parse().ok())
+        .unwrap_or(DEFAULT_TEMPERATURE)
 }
 
 /// Span of the messages and the text spans of the last one, when the user spoke last.

@@ -1,9 +1,9 @@
 //! The semantic cache, seen from the proxy: who shares answers, what may be stored.
 
-mod answer;
 mod config;
+mod control;
 mod key;
 
-pub use answer::is_storable;
 pub use config::{BackendType, EvictionPolicy, Scope, SemanticCacheConfig};
+pub use control::{Control, SIMILARITY_HEADER};
 pub use key::{Partitioner, Skip};

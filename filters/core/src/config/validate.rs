@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::validate_rules::{Names, check_effort};
 use super::{AddressConfig, Config, ConfigError};
-use crate::cache::{EvictionPolicy, SemanticCacheConfig};
+use crate::cache::SemanticCacheConfig;
 use crate::decision::{HEADS, VllmEndpointConfig};
 use crate::guard::pii_kind_problem;
 
@@ -418,7 +418,20 @@ fn check_cache(c: &mut Checker, cache: &SemanticCacheConfig) {
     if cache.ttl_seconds == 0 {
         c.error("semantic_cache.ttl_seconds", "must be at least 1, got 0");
     }
-    match cache.eviction_policy {
-        EvictionPolicy::Fifo | EvictionPolicy::Lru => {}
+    if !(0.0..=2.0).contains(&cache.max_temperature) {
+        let message = format!("must be between 0 and 2, got {}", cache.max_temperature);
+        c.error("semantic_cache.max_temperature", message);
+    }
+    if cache.finish_reasons.is_empty() {
+        c.error("semantic_cache.finish_reasons", "must name at least one");
+    }
+    let known = ["stop", "tool_calls", "function_call"];
+    for (at, reason) in cache.finish_reasons.iter().enumerate() {
+        if !known.contains(&reason.as_str()) {
+            c.error(
+                &format!("semantic_cache.finish_reasons[{at}]"),
+                format!("must be one of {}, got `{reason}`", known.join(", ")),
+            );
+        }
     }
 }

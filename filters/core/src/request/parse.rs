@@ -124,6 +124,15 @@ impl Request {
             .map(|(_, span)| span.clone())
     }
 
+    /// Whether a stream shall end with a chunk that has the usage.
+    #[must_use]
+    pub fn asks_for_usage(&self) -> bool {
+        let options = self.stream_options.as_ref();
+        options
+            .and_then(|options| options.include_usage.as_ref())
+            .is_some_and(|(wanted, _)| *wanted)
+    }
+
     /// Text of the last message if the user spoke last, its parts joined by line feeds; empty otherwise.
     #[must_use]
     pub fn last_user_text(&self, body: &[u8]) -> String {

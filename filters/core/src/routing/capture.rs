@@ -1,11 +1,35 @@
-//! An answer that is kept for the cache while it passes, at most `limits.max_cached_body_bytes` of it.
+//! An answer that is kept for the cache while it passes.
+//!
+//! A JSON body of at most `limits.max_cached_body_bytes`, or an event stream that may have [`STREAM_BYTES`] times as many: each
+//! token comes in an envelope. All streams of a worker together hold at most [`MAX_CAPTURED_BYTES`].
+
+use std::cell::Cell;
+use std::rc::Rc;
 
 use super::lookup::Lookup;
-use crate::cache::is_storable;
 use crate::host::{Headers, Host, content_length};
 use crate::metering::Form;
 use crate::metrics::Metric;
 use crate::sidecar::StoreRequest;
+
+/// Bytes of a stream for a byte of its answer: a token of four letters comes in 200 to 300 bytes of JSON, 60 times as many; long
+/// answers that come in such pieces are not kept.
+const STREAM_BYTES: usize = 16;
+
+/// Bytes that a worker holds for the cache.
+const MAX_CAPTURED_BYTES: usize = 64 << 20;
+
+/// Bytes that the streams of a worker hold.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Captured(Rc<Cell<usize>>);
+
+impl Captured {
+    /// How many.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.0.get()
+    }
+}
 
 /// An answer that may be stored.
 #[derive(Debug)]
@@ -14,7 +38,10 @@ pub(super) struct Capture {
     model: String,
     decision: String,
     category: String,
+    streamed: bool,
+    limit: usize,
     body: Vec<u8>,
+    captured: Captured,
 }
 
 /// Whether more of an answer is wanted.
@@ -32,48 +59,89 @@ impl Capture {
             model: model.into(),
             decision: decision.into(),
             category: category.into(),
+            streamed: false,
+            limit: 0,
             body: Vec::new(),
+            captured: Captured::default(),
         }
     }
 
+    /// The answer comes, in this form.
+    pub(super) fn expect(&mut self, form: Form, limit: usize, captured: &Captured) {
+        self.streamed = form == Form::Sse;
+        self.limit = match form {
+            Form::Sse => limit.saturating_mul(STREAM_BYTES),
+            _ => limit,
+        };
+        self.captured = captured.clone();
+    }
+
     /// The next chunk; [`Wanted::NoMore`] when the answer is too large.
-    pub(super) fn push(&mut self, host: &mut impl Host, size: usize, limit: usize) -> Wanted {
-        if self.body.len().saturating_add(size) > limit {
+    pub(super) fn push(&mut self, host: &mut impl Host, size: usize) -> Wanted {
+        let held = self.captured.0.get().saturating_add(size);
+        if self.body.len().saturating_add(size) > self.limit {
+            return Wanted::NoMore;
+        }
+        if held > MAX_CAPTURED_BYTES {
+            host.count(Metric::CacheSkipped, &["memory"], 1);
             return Wanted::NoMore;
         }
         if size > 0 {
+            self.captured.0.set(held);
             self.body.extend_from_slice(&host.response_chunk(size));
         }
         Wanted::More
     }
 
-    /// The answer is complete: hands it to the cache, if it may be stored.
-    pub(super) fn store(self, host: &mut impl Host) {
-        if !is_storable(&self.body) {
-            return;
-        }
-        let Ok(body) = String::from_utf8(self.body) else {
+    /// The answer has passed: hands it to the cache, which keeps it if it is complete.
+    pub(super) fn store(mut self, host: &mut impl Host) {
+        let Ok(body) = String::from_utf8(self.take_body()) else {
             return;
         };
         let entry = StoreRequest {
-            partition: self.lookup.partition,
-            text: self.lookup.text,
-            model: self.model,
-            decision: self.decision,
-            category: self.category,
+            partition: std::mem::take(&mut self.lookup.partition),
+            text: std::mem::take(&mut self.lookup.text),
+            model: std::mem::take(&mut self.model),
+            decision: std::mem::take(&mut self.decision),
+            category: std::mem::take(&mut self.category),
             body,
+            streamed: self.streamed,
         };
         if host.store(entry).is_err() {
             host.count(Metric::CacheStoreFailures, &["queue_full"], 1);
         }
     }
+
+    fn take_body(&mut self) -> Vec<u8> {
+        let body = std::mem::take(&mut self.body);
+        let held = self.captured.0.get().saturating_sub(body.len());
+        self.captured.0.set(held);
+        body
+    }
 }
 
-/// Whether an answer with these headers may be stored: 200, JSON, not encoded, not larger than `limit`.
-pub(super) fn may_be_stored(headers: &Headers, limit: usize) -> bool {
+impl Drop for Capture {
+    fn drop(&mut self) {
+        self.take_body();
+    }
+}
+
+/// The form of an answer that may be stored: 200, JSON or an event stream, not encoded, its length within `limit`.
+pub(super) fn form_to_store(headers: &Headers, limit: usize) -> Option<Form> {
     let is = |name: &str, test: fn(&[u8]) -> bool| headers.get(name).is_some_and(test);
-    is(":status", |v| v == b"200")
-        && is("content-type", |v| Form::of_content_type(v) == Form::Json)
+    let form = headers.get("content-type").map(Form::of_content_type)?;
+    let may_be_stored = matches!(form, Form::Json | Form::Sse)
+        && is(":status", |v| v == b"200")
         && !is("content-encoding", |v| !v.eq_ignore_ascii_case(b"identity"))
-        && content_length(headers).is_none_or(|length| length <= limit)
+        && !is("cache-control", forbids_storing)
+        && content_length(headers).is_none_or(|length| length <= limit);
+    may_be_stored.then_some(form)
+}
+
+/// Whether the server says that its answer must not be kept.
+fn forbids_storing(value: &[u8]) -> bool {
+    let value = String::from_utf8_lossy(value).to_ascii_lowercase();
+    value
+        .split(',')
+        .any(|directive| directive.trim() == "no-store")
 }

@@ -3,10 +3,10 @@
 use super::route::{Route, Router};
 use super::signals::Signals;
 use super::work::Work;
-use crate::cache::Skip;
+use crate::cache::{Control, Skip};
 use crate::host::{Flow, Host, LocalReply};
 use crate::metrics::Metric;
-use crate::sidecar::CacheHit;
+use crate::sidecar::{CacheHit, CacheLookup};
 use crate::state;
 
 /// A cache lookup.
@@ -14,6 +14,51 @@ use crate::state;
 pub(super) struct Lookup {
     pub(super) partition: String,
     pub(super) text: String,
+    pub(super) control: Control,
+    /// Whether the answer shall be streamed.
+    stream: bool,
+    /// Whether its stream shall tell the usage: the client asked for it, or the meter reads it.
+    usage: bool,
+}
+
+impl Lookup {
+    /// As the sidecar is asked.
+    pub(super) fn ask(&self, similarity_threshold: f32) -> CacheLookup {
+        CacheLookup {
+            partition: self.partition.clone(),
+            similarity_threshold: similarity_threshold.max(self.control.similarity),
+            stream: self.stream,
+            usage: self.usage,
+            max_age_seconds: self.control.max_age,
+        }
+    }
+
+    /// Whether `hit` may stand for what `route` would give.
+    pub(super) fn accepts(&self, hit: &CacheHit, route: &Route) -> bool {
+        let threshold = route.cache.similarity_threshold;
+        route.cache.enabled
+            && hit.similarity >= threshold.max(self.control.similarity)
+            && self
+                .control
+                .max_age
+                .is_none_or(|age| hit.age_seconds <= age)
+            && hit.model == route.model
+            && hit.decision == route.decision
+    }
+
+    /// Answers with what is stored.
+    pub(super) fn reply(&self, host: &mut impl Host, hit: CacheHit) -> Flow {
+        let mut headers = vec![("age", hit.age_seconds.to_string())];
+        if self.stream {
+            headers.push(("content-type", "text/event-stream".into()));
+        }
+        host.reply(LocalReply {
+            status: 200,
+            headers,
+            body: hit.body.into_bytes(),
+        });
+        Flow::Pause
+    }
 }
 
 /// Whether the cache is asked, and under which key.
@@ -22,8 +67,9 @@ pub(super) fn plan_lookup<S: Signals>(
     host: &mut impl Host,
     work: &Work,
     route: Option<&Route>,
+    control: Control,
 ) -> Option<Lookup> {
-    let planned = lookup(router, host, work, route);
+    let planned = lookup(router, host, work, route, control);
     match planned {
         Ok(lookup) => Some(lookup),
         Err(skip) => {
@@ -40,10 +86,17 @@ fn lookup<S: Signals>(
     host: &mut impl Host,
     work: &Work,
     route: Option<&Route>,
+    control: Control,
 ) -> Result<Lookup, Skip> {
     let partitioner = router.cache.as_ref().ok_or(Skip::Off)?;
     if route.is_some_and(|r| !r.cache.enabled) {
         return Err(Skip::Off);
+    }
+    if control.no_store {
+        return Err(Skip::NoStore);
+    }
+    if !work.findings.pii.is_empty() {
+        return Err(Skip::PersonalData);
     }
     let identified = text_state(host, state::IDENTIFIED).unwrap_or_default();
     let named = |host: &mut _, part: &str, key: &str| {
@@ -68,28 +121,13 @@ fn lookup<S: Signals>(
     Ok(Lookup {
         partition,
         text: request.last_user_text(body),
+        control,
+        stream: request.stream,
+        usage: request.asks_for_usage() || router.has_meter,
     })
 }
 
 fn text_state<H: Host>(host: &mut H, key: &str) -> Option<String> {
     host.filter_state(key)
         .and_then(|value| String::from_utf8(value).ok())
-}
-
-/// Whether a stored answer may stand for what `route` would give.
-pub(super) fn serves(hit: &CacheHit, route: &Route) -> bool {
-    route.cache.enabled
-        && hit.similarity >= route.cache.similarity_threshold
-        && hit.model == route.model
-        && hit.decision == route.decision
-}
-
-/// Answers with what is stored.
-pub(super) fn reply_from_cache(host: &mut impl Host, hit: CacheHit) -> Flow {
-    host.reply(LocalReply {
-        status: 200,
-        headers: vec![("age", hit.age_seconds.to_string())],
-        body: hit.body.into_bytes(),
-    });
-    Flow::Pause
 }

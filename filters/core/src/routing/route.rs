@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::capture::Captured;
 use super::signals::{Found, Signals, Wanted};
 use super::topics::Topics;
 use crate::cache::Partitioner;
@@ -45,6 +46,10 @@ pub struct Router<S> {
     pub(super) default_cache: CachePolicy,
     pub(super) max_body_bytes: usize,
     pub(super) max_cached_body_bytes: usize,
+    /// Whether clients may ask the cache for less.
+    pub(super) cache_control: bool,
+    /// Bytes of answers that streams of this worker hold for the cache.
+    pub(super) captured: Captured,
     /// Whether a meter is there to take a usage chunk out again.
     pub(super) has_meter: bool,
 }
@@ -149,6 +154,8 @@ impl<S: Signals> Router<S> {
             cache,
             default_cache,
             max_body_bytes: usize::try_from(config.limits.max_body_bytes).unwrap_or(usize::MAX),
+            cache_control: config.semantic_cache.enabled && config.semantic_cache.request_control,
+            captured: Captured::default(),
             max_cached_body_bytes: usize::try_from(config.limits.max_cached_body_bytes)
                 .unwrap_or(usize::MAX),
             has_meter: filters.iter().any(|f| f == "meter"),

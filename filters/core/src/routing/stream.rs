@@ -1,10 +1,11 @@
 //! The router's view of one stream.
 
-use super::capture::{Capture, Wanted, may_be_stored};
-use super::lookup::{Lookup, plan_lookup, reply_from_cache, serves};
+use super::capture::{Capture, Wanted, form_to_store};
+use super::lookup::{Lookup, plan_lookup};
 use super::route::{Route, Router};
 use super::signals::{Found, Progress, Signals};
 use super::work::{Extent, Work};
+use crate::cache::{Control, SIMILARITY_HEADER};
 use crate::config::{BlockResponse, OnBudget};
 use crate::decision::{Category, OnError};
 use crate::guard::{self, Block, Findings};
@@ -16,9 +17,7 @@ use crate::metrics::Metric;
 use crate::record::{Cache, Record};
 use crate::reply::Fault;
 use crate::request::{Edits, Endpoint, Request};
-use crate::sidecar::{
-    ANALYZE_PATH, AnalyzeRequest, AnalyzeResponse, CATEGORY_HEAD, CacheAnswer, CacheLookup,
-};
+use crate::sidecar::{ANALYZE_PATH, AnalyzeRequest, AnalyzeResponse, CATEGORY_HEAD, CacheAnswer};
 use crate::state;
 
 /// One stream.
@@ -26,6 +25,7 @@ use crate::state;
 pub struct RouterStream<S: Signals> {
     phase: Phase<S::Reading>,
     capture: Option<Capture>,
+    control: Control,
     record: Record,
 }
 
@@ -34,6 +34,7 @@ impl<S: Signals> Default for RouterStream<S> {
         Self {
             phase: Phase::Idle,
             capture: None,
+            control: Control::default(),
             record: Record::default(),
         }
     }
@@ -121,6 +122,9 @@ impl<S: Signals> RouterStream<S> {
         };
         if content_length(&headers).is_some_and(|length| length > router.max_body_bytes) {
             return refuse(host, &Fault::TooLarge(router.max_body_bytes));
+        }
+        if router.cache_control {
+            self.control = Control::read(&headers);
         }
         self.phase = Phase::Body(endpoint);
         if end_of_stream {
@@ -327,9 +331,12 @@ impl<S: Signals> RouterStream<S> {
         {
             return self.block(router, host, &work, block);
         }
-        let lookup = plan_lookup(router, host, &work, route.as_ref());
+        let lookup = plan_lookup(router, host, &work, route.as_ref(), self.control);
         match route {
-            Some(route) if lookup.is_none() => self.go(router, host, &work, &route, &category),
+            Some(route) if lookup.as_ref().is_none_or(|l| l.control.no_cache) => {
+                self.keep(lookup, &route, &category);
+                self.go(router, host, &work, &route, &category)
+            }
             route => self.ask(
                 router,
                 host,
@@ -401,10 +408,11 @@ impl<S: Signals> RouterStream<S> {
                 .into_iter()
                 .chain(router.asked.iter().filter(|_| is_open).cloned())
                 .collect(),
-            cache: question.lookup.as_ref().map(|lookup| CacheLookup {
-                partition: lookup.partition.clone(),
-                similarity_threshold: threshold,
-            }),
+            cache: question
+                .lookup
+                .as_ref()
+                .filter(|lookup| !lookup.control.no_cache)
+                .map(|lookup| lookup.ask(threshold)),
         };
         question.asked_us = host.now_us();
         let sent = serde_json::to_vec(&ask)
@@ -494,24 +502,33 @@ impl<S: Signals> RouterStream<S> {
         if let Some(block) = route.policy.judge(&work.findings) {
             return self.block(router, host, &work, block);
         }
-        match hit {
-            Some(hit) if serves(&hit, &route) => {
+        match (hit, lookup) {
+            (Some(hit), Some(lookup)) if lookup.accepts(&hit, &route) => {
                 self.record.cache = Cache::Hit;
+                // The client's stream has no usage that it did not ask for: the meter takes it out.
+                let request = &work.request;
+                self.record.usage_requested =
+                    router.has_meter && request.stream && !request.asks_for_usage();
                 self.record_route(&route, &category_name);
-                reply_from_cache(host, hit)
+                lookup.reply(host, hit)
             }
-            _ => {
-                if let Some(lookup) = lookup.filter(|_| route.cache.enabled) {
-                    self.record.cache = Cache::Miss;
-                    self.capture = Some(Capture::new(
-                        lookup,
-                        &route.model,
-                        &route.decision,
-                        &category_name,
-                    ));
-                }
+            (_, lookup) => {
+                self.keep(lookup, &route, &category_name);
                 self.go(router, host, &work, &route, &category_name)
             }
+        }
+    }
+
+    /// Not answered from the cache: the answer that comes is kept.
+    fn keep(&mut self, lookup: Option<Lookup>, route: &Route, category: &str) {
+        if let Some(lookup) = lookup.filter(|_| route.cache.enabled) {
+            self.record.cache = Cache::Miss;
+            self.capture = Some(Capture::new(
+                lookup,
+                &route.model,
+                &route.decision,
+                category,
+            ));
         }
     }
 
@@ -589,25 +606,22 @@ impl<S: Signals> RouterStream<S> {
 
     /// Response headers are here.
     pub fn on_response_headers(&mut self, router: &Router<S>, host: &mut impl Host) {
-        if self.capture.is_some()
-            && !may_be_stored(&host.response_headers(), router.max_cached_body_bytes)
-        {
-            self.capture = None;
+        let Some(capture) = self.capture.as_mut() else {
+            return;
+        };
+        let limit = router.max_cached_body_bytes;
+        match form_to_store(&host.response_headers(), limit) {
+            Some(form) => capture.expect(form, limit, &router.captured),
+            None => self.capture = None,
         }
     }
 
     /// A chunk of the response body passes.
-    pub fn on_response_body(
-        &mut self,
-        router: &Router<S>,
-        host: &mut impl Host,
-        size: usize,
-        end_of_stream: bool,
-    ) {
+    pub fn on_response_body(&mut self, host: &mut impl Host, size: usize, end_of_stream: bool) {
         let Some(capture) = self.capture.as_mut() else {
             return;
         };
-        if capture.push(host, size, router.max_cached_body_bytes) == Wanted::NoMore {
+        if capture.push(host, size) == Wanted::NoMore {
             self.capture = None;
         } else if end_of_stream && let Some(capture) = self.capture.take() {
             capture.store(host);
@@ -625,7 +639,9 @@ fn answer(status: Option<u16>, body: &[u8]) -> Result<AnalyzeResponse, SidecarFa
 
 fn is_ours(header: &[u8]) -> bool {
     let header = hyphenated(header);
-    header.starts_with(b"x-vsr-") || *header == *b"x-selected-model"
+    header.starts_with(b"x-vsr-")
+        || *header == *b"x-selected-model"
+        || *header == *SIMILARITY_HEADER.as_bytes()
 }
 
 fn asks_for_models(headers: &Headers) -> bool {

@@ -1,8 +1,8 @@
 use super::*;
 use crate::config::Config;
 use crate::decision::LabelRef;
-use crate::host::Flow;
 use crate::host::memory::{Entry, MemoryHost};
+use crate::host::{Flow, Host as _};
 use crate::metrics::Metric;
 
 /// Matches the rule named by a word of the text.
@@ -376,7 +376,7 @@ fn respond(
     let (a, b) = body.split_at(body.len() / 2);
     for (part, end) in [(a, false), (b, complete)] {
         host.chunk = part.into();
-        stream.on_response_body(router, host, part.len(), end);
+        stream.on_response_body(host, part.len(), end);
     }
 }
 
@@ -424,17 +424,101 @@ fn a_complete_answer_is_stored_under_its_question() {
 }
 
 #[test]
+fn a_stream_is_handed_to_the_cache_as_it_passed() {
+    let router = cached();
+    let (mut stream, mut host) = missed(&router);
+    let body = "data: {}\n\ndata: [DONE]\n\n";
+    respond(
+        &router,
+        &mut stream,
+        &mut host,
+        "200",
+        "text/event-stream",
+        body,
+        true,
+    );
+    assert!(host.stored[0].streamed);
+    assert_eq!(host.stored[0].body, body);
+}
+
+#[test]
+fn what_a_worker_holds_for_the_cache_is_given_back() {
+    let router = cached();
+    for complete in [true, false] {
+        let (mut stream, mut host) = missed(&router);
+        respond(
+            &router,
+            &mut stream,
+            &mut host,
+            "200",
+            "application/json",
+            COMPLETE,
+            complete,
+        );
+        assert_eq!(
+            router.captured.bytes() > 0,
+            !complete,
+            "a stream in progress holds its part"
+        );
+        drop(stream);
+        assert_eq!(router.captured.bytes(), 0);
+    }
+}
+
+#[test]
+fn a_client_may_ask_the_cache_for_less_where_that_is_allowed() {
+    let allowed = "semantic_cache: {enabled: true, scope: global, request_control: true}";
+    let asked = |yaml: &str, headers: &[(&str, &str)]| {
+        let router = router_with(yaml);
+        let mut host = chat("auto", "2+2?");
+        for (name, value) in headers {
+            host.set_request_header(name, value.as_bytes()).unwrap();
+        }
+        let (stream, _) = run(&router, &mut host);
+        let cache = host.asked.first().map(|(_, body)| body["cache"].clone());
+        (cache.unwrap_or_default(), stream, host)
+    };
+    let (cache, ..) = asked(allowed, &[]);
+    assert!(cache.is_object() && cache.get("max_age_seconds").is_none());
+    let (cache, _, host) = asked(
+        allowed,
+        &[
+            ("cache-control", "max-age=60"),
+            ("x-turnpike-cache-similarity", "0.99"),
+        ],
+    );
+    assert_eq!(cache["max_age_seconds"], 60);
+    assert!((cache["similarity_threshold"].as_f64().unwrap() - 0.99).abs() < 1e-6);
+    assert_eq!(
+        host.request_header("x-turnpike-cache-similarity"),
+        None,
+        "not for the server"
+    );
+    let (cache, _, host) = asked(allowed, &[("cache-control", "no-store")]);
+    assert!(cache.is_null());
+    assert_eq!(host.counter(Metric::CacheSkipped, &["no_store"]), 1);
+    let (cache, ..) = asked(allowed, &[("cache-control", "no-cache")]);
+    assert!(cache.is_null(), "not looked up");
+    for header in ["no-store", "no-cache", "max-age=0"] {
+        let not_allowed = "semantic_cache: {enabled: true, scope: global}";
+        let (cache, ..) = asked(not_allowed, &[("cache-control", header)]);
+        assert!(
+            cache.is_object() && cache.get("max_age_seconds").is_none(),
+            "{header}"
+        );
+    }
+}
+
+#[test]
 fn anything_else_is_not_stored() {
     let router = router_with(
         "semantic_cache: {enabled: true, scope: global}\nlimits: {max_cached_body_bytes: 200}",
     );
     let long = COMPLETE.replace("\"4\"", &format!("\"{}\"", "4".repeat(300)));
-    let cut = COMPLETE.replace("stop", "length");
     for (status, content_type, body, complete) in [
         ("200", "application/json", COMPLETE, false),
         ("500", "application/json", COMPLETE, true),
-        ("200", "text/event-stream", COMPLETE, true),
-        ("200", "application/json", cut.as_str(), true),
+        ("200", "text/plain", COMPLETE, true),
         ("200", "application/json", long.as_str(), true),
     ] {
         let (mut stream, mut host) = missed(&router);

@@ -48,6 +48,15 @@ pub struct CacheLookup {
     pub partition: String,
     /// Cosine similarity from which an entry counts, 0 to 1.
     pub similarity_threshold: f32,
+    /// Whether the answer is wanted as server-sent events.
+    #[serde(default)]
+    pub stream: bool,
+    /// Whether such events shall tell the usage.
+    #[serde(default)]
+    pub usage: bool,
+    /// Age up to which an entry counts, in seconds; any within its time to live when missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_age_seconds: Option<u64>,
 }
 
 /// What the sidecar found.
@@ -106,7 +115,7 @@ pub struct CacheHit {
     pub category: String,
     /// Age in seconds.
     pub age_seconds: u64,
-    /// The response body, byte for byte.
+    /// The response body in the form that was asked for, `id` and `created` new.
     pub body: String,
 }
 
@@ -143,4 +152,7 @@ pub struct StoreRequest {
     pub category: String,
     /// The response body, byte for byte.
     pub body: String,
+    /// Whether that is a stream of server-sent events.
+    #[serde(default)]
+    pub streamed: bool,
 }

@@ -91,12 +91,8 @@ fn what_moves_between_fields_does_not_collide() {
 fn requests_that_cannot_be_cached_say_why() {
     for (body, skip) in [
         (
-            ASK.replace("\"temperature\":0", "\"stream\":true"),
-            Skip::Streamed,
-        ),
-        (
-            ASK.replace("\"temperature\":0", "\"tools\":[]"),
-            Skip::Tools,
+            ASK.replace("\"temperature\":0", "\"temperature\":1.01"),
+            Skip::Temperature,
         ),
         (
             ASK.replace("\"role\":\"user\"", "\"role\":\"tool\""),
@@ -129,4 +125,44 @@ fn only_content_of_the_last_message_counts_as_its_text() {
             "{member}"
         );
     }
+}
+
+#[test]
+fn a_stream_shares_the_answer_of_a_body_and_tools_do_not() {
+    let with = |member: &str| alice(&ASK.replace("\"temperature\":0", member));
+    let plain = with("\"temperature\":0");
+    let streamed = "\"temperature\":0,\"stream\":true,\"stream_options\":{\"include_usage\":true}";
+    assert_eq!(with(streamed), plain);
+    let tool = |name: &str| {
+        let tools =
+            format!("\"tools\":[{{\"type\":\"function\",\"function\":{{\"name\":\"{name}\"}}}}]");
+        with(&format!("\"temperature\":0,{tools}"))
+    };
+    assert_ne!(tool("on"), plain);
+    assert_ne!(tool("on"), tool("off"));
+}
+
+#[test]
+fn a_temperature_that_is_not_named_is_one() {
+    let cache = |max_temperature| SemanticCacheConfig {
+        scope: Scope::Global,
+        max_temperature,
+        ..SemanticCacheConfig::default()
+    };
+    let body = ASK.replace(",\"temperature\":0", "");
+    assert!(body.len() < ASK.len());
+    let request = Request::parse(Endpoint::ChatCompletions, body.as_bytes()).unwrap();
+    let of = |max| {
+        let cache = Partitioner::compile(&cache(max), "e");
+        let key = cache.partition(
+            Endpoint::ChatCompletions,
+            &request,
+            body.as_bytes(),
+            None,
+            None,
+        );
+        key.map(|_| ())
+    };
+    assert_eq!(of(1.0), Ok(()));
+    assert_eq!(of(0.5), Err(Skip::Temperature));
 }
