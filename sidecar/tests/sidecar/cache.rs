@@ -8,8 +8,7 @@ use crate::harness::{ALICE, Answer, BOB, Outcome, Sidecar, config, encoder};
 const ENTRIES: &str = "/v1/cache/entries";
 
 /// Escapes, line breaks, other scripts: must come back byte for byte.
-const BODY: &str =
-    "{\"choices\":[{\"message\":{\"content\":\"Hold \\u201creset\\u201d\\n 10 s — 🔁\"}}]} \r\n";
+const BODY: &str = "{\"choices\":[{\"index\":0,\"message\":{\"content\":\"Hold \\u201creset\\u201d\\n 10 s — 🔁\"},\"finish_reason\":\"stop\"}]}";
 
 const QUESTION: &str = "How do I reset my router to factory settings?";
 const PARAPHRASE: &str = "How can I reset my router back to factory settings?";
@@ -124,6 +123,52 @@ async fn a_paraphrase_is_a_hit_from_its_threshold_on() -> Outcome<()> {
     assert_eq!(strict.cache, Some(CacheAnswer::Miss));
     let other = lookup(&sidecar, ALICE, "What is the capital of France?", 0.85).await?;
     assert_eq!(other.cache, Some(CacheAnswer::Miss));
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_no_complete_answer_is_not_kept() -> Outcome<()> {
+    let sidecar = Sidecar::start().await?;
+    for (body, streamed) in [
+        (BODY.replace("stop", "length"), false),
+        (BODY.replace("stop", "tool_calls"), false),
+        ("no JSON".into(), false),
+        (format!("data: {BODY}\n\n"), true),
+    ] {
+        let body = json!({"partition": ALICE, "text": QUESTION, "model": "m", "body": body, "streamed": streamed});
+        let answer = sidecar.post(ENTRIES, &body).await?;
+        assert_eq!(
+            (answer.status, answer.text()),
+            (200, r#"{"stored":false}"#.into())
+        );
+    }
+    let answer = lookup(&sidecar, ALICE, QUESTION, 0.0).await?;
+    assert_eq!(answer.cache, Some(CacheAnswer::Miss));
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_answer_older_than_the_client_accepts_is_a_miss() -> Outcome<()> {
+    let sidecar = Sidecar::start().await?;
+    store(&sidecar, ALICE, QUESTION).await?;
+    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    for (text, max_age, status) in [
+        (QUESTION, 0, "miss"),
+        (PARAPHRASE, 0, "miss"),
+        (QUESTION, 60, "hit"),
+        (PARAPHRASE, 60, "hit"),
+    ] {
+        let cache =
+            json!({"partition": ALICE, "similarity_threshold": 0.85, "max_age_seconds": max_age});
+        let answer = sidecar
+            .post("/v1/analyze", &json!({"text": text, "cache": cache}))
+            .await?;
+        assert_eq!(
+            answer.json()?["cache"]["status"],
+            status,
+            "{text} {max_age}"
+        );
+    }
     Ok(())
 }
 

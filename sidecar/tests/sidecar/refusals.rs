@@ -158,7 +158,9 @@ async fn too_large_is_413() -> Outcome<()> {
         (413, "request_too_large")
     );
     // An answer that the proxy would not have kept: limits.max_cached_body_bytes.
-    let large = "x".repeat((256 << 10) + 1);
+    let large = "x".repeat(256 << 10);
+    let large =
+        json!({"choices": [{"message": {"content": large}, "finish_reason": "stop"}]}).to_string();
     let body = json!({"partition": ALICE, "text": "x", "model": "m", "body": large});
     let answer = sidecar.post(ENTRIES, &body).await?;
     assert_eq!(

@@ -50,7 +50,8 @@ async fn stored_answers_outlive_a_reload_of_the_same_encoder() -> Outcome<()> {
     let mut config = config()?;
     let sidecar = Sidecar::start_from(&config).await?;
     let partition = crate::harness::ALICE;
-    let store = json!({"partition": partition, "text": "hello", "model": "m", "body": "{}"});
+    let body = r#"{"choices":[{"message":{"content":"hi"},"finish_reason":"stop"}]}"#;
+    let store = json!({"partition": partition, "text": "hello", "model": "m", "body": body});
     assert_eq!(sidecar.post("/v1/cache/entries", &store).await?.status, 201);
     let lookup =
         json!({"text": "hello", "cache": {"partition": partition, "similarity_threshold": 0.9}});
