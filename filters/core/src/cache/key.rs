@@ -4,12 +4,14 @@
 //! client named, every other top-level member sorted by key (sampling parameters, tools, response format, …), and all messages
 //! with a mark where the last user message's text stands. That text is what similarity is about; nothing else may differ.
 //!
-//! Members and messages are hashed as written, so a client that writes the same JSON otherwise gets a miss, never a wrong hit.
+//! Members and messages are hashed in their canonical form ([`canonical`]): the order of keys, escapes and white space do not count,
+//! numbers count as they are written.
 
 use std::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
 
+use super::canonical::canonical;
 use super::{Scope, SemanticCacheConfig};
 use crate::json::Span;
 use crate::request::{Endpoint, Request, Role};
@@ -97,7 +99,7 @@ impl Partitioner {
         }
         let (messages, texts) = last_user_texts(endpoint, request).ok_or(Skip::NoText)?;
         let mut hash = Hash::new();
-        hash.field(b"turnpike-cache-1");
+        hash.field(b"turnpike-cache-2");
         hash.field(self.encoder.as_bytes());
         hash.field(&self.epoch.to_be_bytes());
         hash.field(owner.0.as_bytes());
@@ -105,12 +107,15 @@ impl Partitioner {
         hash.field(endpoint.input_key().as_bytes());
         hash.field(request.model.as_bytes());
         hash_members(&mut hash, request, body);
+        // The messages without the text that similarity is about.
+        let mut rest = Vec::with_capacity(messages.len());
         let mut from = messages.start;
         for text in texts {
-            hash.field(body.get(from..text.start).unwrap_or_default());
+            rest.extend_from_slice(body.get(from..text.start).unwrap_or_default());
             from = text.end;
         }
-        hash.field(body.get(from..messages.end).unwrap_or_default());
+        rest.extend_from_slice(body.get(from..messages.end).unwrap_or_default());
+        hash.canonical(&rest);
         Ok(hash.hex())
     }
 }
@@ -156,7 +161,7 @@ fn hash_members(hash: &mut Hash, request: &Request, body: &[u8]) {
     );
     for (key, span) in members {
         hash.field(key.as_bytes());
-        hash.field(body.get(span.clone()).unwrap_or_default());
+        hash.canonical(body.get(span.clone()).unwrap_or_default());
     }
 }
 
@@ -171,6 +176,13 @@ impl Hash {
         self.0
             .update(u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_be_bytes());
         self.0.update(bytes);
+    }
+
+    fn canonical(&mut self, json: &[u8]) {
+        canonical(json, &mut |kind, part| {
+            self.0.update([kind]);
+            self.field(part);
+        });
     }
 
     fn hex(self) -> String {

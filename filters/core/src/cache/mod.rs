@@ -1,5 +1,6 @@
 //! The semantic cache, seen from the proxy: who shares answers, what may be stored.
 
+mod canonical;
 mod config;
 mod control;
 mod key;

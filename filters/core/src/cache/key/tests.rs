@@ -128,6 +128,18 @@ fn only_content_of_the_last_message_counts_as_its_text() {
 }
 
 #[test]
+fn the_order_of_keys_and_white_space_do_not_count() {
+    let other = r#"{ "temperature" : 0, "messages":[ {"content":"s","role":"system"}, {"content":"q", "role":"user"} ],"model":"auto" }"#;
+    assert_eq!(alice(ASK), alice(other));
+    assert_ne!(
+        alice(ASK),
+        alice(&other.replace(": 0,", ": 0.0,")),
+        "numbers as written"
+    );
+    assert_ne!(alice(ASK), alice(&other.replace("\"s\"", "\"S\"")));
+}
+
+#[test]
 fn a_stream_shares_the_answer_of_a_body_and_tools_do_not() {
     let with = |member: &str| alice(&ASK.replace("\"temperature\":0", member));
     let plain = with("\"temperature\":0");
