@@ -111,7 +111,8 @@ async fn serve(arguments: &Arguments, settings: &Settings) -> anyhow::Result<()>
             }
         }
     };
-    server::run(listeners, service, stop).await?;
+    server::run(listeners, Arc::clone(&service), stop).await?;
+    service.close().await;
     failure.map_or(Ok(()), Err)
 }
 
@@ -151,7 +152,7 @@ async fn load(settings: Settings, service: Arc<Service>) -> anyhow::Result<()> {
         tokio::task::spawn_blocking(move || Engine::load(&settings, &metrics, previous.as_deref()))
             .await??;
     let dimensions = engine.dimensions();
-    service.set_ready(engine, &config);
+    service.set_ready(engine, &config).await?;
     let seconds = service.metrics.startup_seconds.get();
     tracing::info!(encoder = name, ?source, dimensions, seconds, "ready");
     Ok(())

@@ -90,6 +90,53 @@ impl Shed {
     }
 }
 
+/// Why an entry left the cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Eviction {
+    /// It was older than the time to live.
+    Expired,
+    /// There were too many entries.
+    MaxEntries,
+    /// The entries were too large together.
+    MaxBytes,
+    /// Somebody wanted it gone.
+    Invalidated,
+}
+
+impl Eviction {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Expired => "expired",
+            Self::MaxEntries => "max_entries",
+            Self::MaxBytes => "max_bytes",
+            Self::Invalidated => "invalidated",
+        }
+    }
+}
+
+/// What the cache could not do with its folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Persistence {
+    /// Write down a change.
+    Journal,
+    /// Write down the whole.
+    Snapshot,
+    /// Remove a file.
+    Removal,
+}
+
+impl Persistence {
+    /// As in the metric.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Journal => "journal",
+            Self::Snapshot => "snapshot",
+            Self::Removal => "removal",
+        }
+    }
+}
+
 /// How a question to the language model ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LlmResult {
@@ -156,6 +203,16 @@ struct LookupLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EvictionLabels {
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PersistenceLabels {
+    operation: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ModelLabels {
     model: String,
 }
@@ -196,6 +253,7 @@ pub struct Metrics {
     stages: Family<StageLabels, Histogram, fn() -> Histogram>,
     lookups: Family<LookupLabels, Counter>,
     shed: Family<ShedLabels, Counter>,
+    candidates_turned_down: Family<ShedLabels, Counter>,
     /// Requests in progress.
     pub requests_in_progress: Gauge,
     queues: Queues,
@@ -212,8 +270,8 @@ pub struct Metrics {
     pub tls_handshakes_failed: Counter,
     /// Trained heads in use.
     pub trained_heads: Gauge,
-    /// Entries in the cache.
-    pub cache_entries: Gauge,
+    /// What the cache's store counts.
+    pub cache: CacheMetrics,
     /// Entries stored.
     pub cache_stored: Counter,
     /// Seconds from start to readiness.
@@ -264,6 +322,77 @@ impl Default for Queues {
             tokens: Family::default(),
             padding: Family::default(),
         }
+    }
+}
+
+/// Metrics of the cache's store.
+#[derive(Debug, Clone, Default)]
+pub struct CacheMetrics {
+    entries: Gauge,
+    bytes: Gauge,
+    evictions: Family<EvictionLabels, Counter>,
+    refused: Counter,
+    persistence_errors: Family<PersistenceLabels, Counter>,
+    damaged_records: Counter,
+    skipped_bytes: Counter,
+}
+
+impl CacheMetrics {
+    /// What the store holds now.
+    pub fn holds(&self, entries: usize, bytes: usize) {
+        self.entries.set(i64::try_from(entries).unwrap_or(i64::MAX));
+        self.bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
+    }
+
+    /// An entry left.
+    pub fn evicted(&self, reason: Eviction) {
+        self.evicted_many(reason, 1);
+    }
+
+    /// Entries left.
+    pub fn evicted_many(&self, reason: Eviction, entries: usize) {
+        if entries == 0 {
+            return;
+        }
+        let labels = EvictionLabels {
+            reason: reason.name(),
+        };
+        let evictions = self.evictions.get_or_create(&labels);
+        evictions.inc_by(entries as u64);
+    }
+
+    /// An entry was too large.
+    pub fn refused(&self) {
+        self.refused.inc();
+    }
+
+    /// The folder does not do what it should.
+    pub fn persistence_failed(&self, operation: Persistence) {
+        let labels = PersistenceLabels {
+            operation: operation.name(),
+        };
+        self.persistence_errors.get_or_create(&labels).inc();
+    }
+
+    /// How often the folder did not do what it should.
+    #[must_use]
+    pub fn persistence_failures(&self, operation: Persistence) -> u64 {
+        let labels = PersistenceLabels {
+            operation: operation.name(),
+        };
+        self.persistence_errors.get_or_create(&labels).get()
+    }
+
+    /// Damaged records and skipped bytes so far.
+    #[must_use]
+    pub fn skipped_so_far(&self) -> (u64, u64) {
+        (self.damaged_records.get(), self.skipped_bytes.get())
+    }
+
+    /// What could not be read when the folder was opened.
+    pub fn skipped(&self, records: usize, bytes: u64) {
+        self.damaged_records.inc_by(records as u64);
+        self.skipped_bytes.inc_by(bytes);
     }
 }
 
@@ -348,6 +477,7 @@ impl Default for Metrics {
             stages: Family::new_with_constructor(|| Histogram::new(STAGE_SECONDS)),
             lookups: Family::default(),
             shed: Family::default(),
+            candidates_turned_down: Family::default(),
             requests_in_progress: Gauge::default(),
             queues: Queues::default(),
             placements: Family::default(),
@@ -360,7 +490,7 @@ impl Default for Metrics {
             panics: Counter::default(),
             tls_handshakes_failed: Counter::default(),
             trained_heads: Gauge::default(),
-            cache_entries: Gauge::default(),
+            cache: CacheMetrics::default(),
             cache_stored: Counter::default(),
             startup_seconds: Gauge::default(),
         };
@@ -378,6 +508,7 @@ impl Metrics {
         r.register("requests", "Requests answered, by path and status code", self.requests.clone());
         r.register_with_unit("stage_duration", "Time of a request's stages", Unit::Seconds, self.stages.clone());
         r.register("cache_lookups", "Cache lookups, by result", self.lookups.clone());
+        r.register("cache_candidates_turned_down", "Stored questions that resemble the asked one and differ from it in what counts, by what", self.candidates_turned_down.clone());
         r.register("requests_shed", "Requests refused with 503, by reason", self.shed.clone());
         r.register("requests_in_progress", "Requests in progress", self.requests_in_progress.clone());
         r.register("model_placement", "1 for every loaded model, with where it runs and its precision", self.placements.clone());
@@ -399,7 +530,13 @@ impl Metrics {
         r.register("panics", "Handlers that panicked", self.panics.clone());
         r.register("tls_handshakes_failed", "TLS handshakes that failed or took too long", self.tls_handshakes_failed.clone());
         r.register("trained_heads", "Trained heads in use; none with an encoder that they were not trained on", self.trained_heads.clone());
-        r.register("cache_entries", "Entries in the cache", self.cache_entries.clone());
+        r.register("cache_entries", "Entries in the cache", self.cache.entries.clone());
+        r.register_with_unit("cache_size", "Size of the cache's questions, answers and vectors", Unit::Bytes, self.cache.bytes.clone());
+        r.register("cache_evictions", "Entries that left the cache, by reason", self.cache.evictions.clone());
+        r.register("cache_entries_refused", "Entries not stored because they are larger than the cache may be", self.cache.refused.clone());
+        r.register("cache_persistence_errors", "What the cache could not do with its folder, by operation", self.cache.persistence_errors.clone());
+        r.register("cache_records_damaged", "Records of the cache's folder that were damaged when it was opened", self.cache.damaged_records.clone());
+        r.register_with_unit("cache_skipped", "Size of the parts of the cache's folder that could not be read when it was opened", Unit::Bytes, self.cache.skipped_bytes.clone());
         r.register("cache_stored", "Entries stored in the cache", self.cache_stored.clone());
         r.register_with_unit("startup", "Time from start to readiness", Unit::Seconds, self.startup_seconds.clone());
     }
@@ -490,6 +627,13 @@ impl Metrics {
         self.heads.remove(&HeadLabels {
             head: name.to_owned(),
         });
+    }
+
+    /// Counts a stored question that resembles the asked one and whose answer is not served.
+    pub fn turned_down(&self, reason: &'static str) {
+        self.candidates_turned_down
+            .get_or_create(&ShedLabels { reason })
+            .inc();
     }
 
     /// Records the time of a stage.

@@ -6,6 +6,7 @@
 //! A text longer than the encoder reads is never found or stored semantically: its vector says nothing about its end.
 
 mod analyze;
+mod cache;
 mod engine;
 mod load;
 mod store;
@@ -19,10 +20,11 @@ use turnpike_core::Config;
 use turnpike_core::reply::Fault;
 
 use crate::batching::InferenceError;
-use crate::cache::{CacheLimits, MemoryCache};
+use crate::cache::{CacheLimits, Embedded, Store};
 use crate::metrics::{Metrics, Shed};
 use crate::tokenizer::MAX_WINDOWED_BYTES;
 
+use cache::{cache_limits, cache_path};
 use store::RecentVectors;
 
 pub use engine::{Analyzed, AnswersByName, Engine, Wanted};
@@ -55,7 +57,11 @@ struct Ready {
     finish_reasons: Vec<String>,
     /// `None` when the cache is off.
     cache_limits: Option<CacheLimits>,
-    cache: Arc<MemoryCache>,
+    cache: Arc<dyn Store>,
+    /// The same, as what it is.
+    embedded: Arc<Embedded>,
+    /// Folder of the cache; empty when it has none.
+    cache_path: String,
     recent: RecentVectors,
 }
 
@@ -71,25 +77,14 @@ impl Service {
         }
     }
 
-    /// Gives the service its models, and the limits of `config`. The cache stays when both encoders embed alike and its own
-    /// limits are as they were.
-    pub fn set_ready(&self, engine: Engine, config: &Config) {
+    /// Gives the service its models, and the limits of `config`. The cache stays when both encoders embed alike and its folder
+    /// and policy are as they were.
+    ///
+    /// # Errors
+    /// [`StartError::Cache`] when the cache's folder cannot be used, [`StartError::WarmUp`] when the encoder fails.
+    pub async fn set_ready(&self, engine: Engine, config: &Config) -> Result<(), StartError> {
         let before = self.ready.load_full();
-        let cache_limits = Some(CacheLimits::from(&config.semantic_cache))
-            .filter(|_| config.semantic_cache.enabled);
-        let kept = before.as_ref().filter(|before| {
-            before.engine.embeds_as(&engine) && before.cache_limits == cache_limits
-        });
-        let limits = cache_limits.unwrap_or(CacheLimits {
-            max_entries: 0,
-            time_to_live: Duration::ZERO,
-            eviction: turnpike_core::cache::EvictionPolicy::Fifo,
-        });
-        let cache = kept.map_or_else(
-            || Arc::new(MemoryCache::new(limits, engine.dimensions())),
-            |before| Arc::clone(&before.cache),
-        );
-        self.count_entries(cache.len());
+        let cache = self.open_cache(before.as_deref(), &engine, config).await?;
         if let Some(before) = &before {
             let loaded = engine.heads();
             for (name, _) in before.engine.heads() {
@@ -112,10 +107,13 @@ impl Service {
             max_cached_body_bytes: usize::try_from(config.limits.max_cached_body_bytes)
                 .unwrap_or(usize::MAX),
             finish_reasons: config.semantic_cache.finish_reasons.clone(),
-            cache_limits,
-            cache,
+            cache_limits: cache_limits(config),
+            cache: Arc::<Embedded>::clone(&cache) as Arc<dyn Store>,
+            embedded: cache,
+            cache_path: cache_path(config).to_owned(),
             recent: RecentVectors::default(),
         })));
+        Ok(())
     }
 
     /// Whether the models are loaded.

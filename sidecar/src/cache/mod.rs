@@ -1,58 +1,79 @@
-//! The semantic cache, in memory.
+//! The semantic cache.
 //!
 //! 1. Every entry belongs to one [`Partition`]; a lookup reads the entries of its own partition and no other.
-//! 2. Exact tier: the digest of partition and text.
-//! 3. Semantic tier: the entry of the partition with the highest cosine similarity, by a scan over its rows, if that
-//!    reaches the threshold of the request.
-//! 4. An entry older than the time to live is not served; storing removes such entries, and above `max_entries` the one that
-//!    the eviction policy names.
+//! 2. Exact tier: the digest of partition and question.
+//! 3. Semantic tier: the entries of the partition with the highest cosine similarity that reach the threshold of the request.
+//! 4. An entry older than the time to live is not served.
 //!
-//! Entries without a vector (texts longer than the encoder reads) are found by the exact tier alone. Not done here: nothing
-//! survives a restart, and nothing is shared between sidecars.
+//! Entries without a vector (texts longer than the encoder reads) are found by the exact tier alone.
+//!
+//! [`Store`] is the seam: [`Embedded`] keeps entries in the process, and in a folder if one is configured. Not done here:
+//! whether a candidate's question means the same is for the caller to judge, and [`Store::served`] for it to say.
 
-mod memory;
-mod partition;
+mod embedded;
+mod store;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use turnpike_core::cache::{EvictionPolicy, SemanticCacheConfig};
 use turnpike_core::sidecar::{CacheHit, StoreRequest};
 
-pub use memory::MemoryCache;
+use crate::encoder::Embedding;
+
+pub use embedded::{Embedded, Fingerprint, OpenError};
+pub use store::{Filter, Removed, Stats, Store, StoreError};
 
 /// Hard key of a lookup: 64 hex digits, written by the proxy.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Partition(Arc<str>);
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Partition([u8; 32]);
 
 impl Partition {
-    /// Reads a partition; letters become lower case.
+    /// Reads a partition; letters count as lower case.
     ///
     /// # Errors
     /// What is wrong, when it is not 64 hex digits.
     pub fn parse(text: &str) -> Result<Self, String> {
-        if text.len() == 64 && text.bytes().all(|b| b.is_ascii_hexdigit()) {
-            Ok(Self(text.to_ascii_lowercase().into()))
-        } else {
-            Err(format!("must be 64 hex digits, got {} bytes", text.len()))
+        let mut bytes = [0; 32];
+        let digits = text.as_bytes();
+        let wrong = || format!("must be 64 hex digits, got {} bytes", text.len());
+        if digits.len() != 64 {
+            return Err(wrong());
         }
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+            let digit = |at: usize| char::from(pair[at]).to_digit(16).ok_or_else(wrong);
+            *byte = (digit(0)? * 16 + digit(1)?) as u8;
+        }
+        Ok(Self(bytes))
     }
 }
 
-/// SHA-256 of a partition and a text.
+impl fmt::Display for Partition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Partition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Partition({:02x}{:02x}…)", self.0[0], self.0[1])
+    }
+}
+
+/// SHA-256 of a partition and a question.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct EntryKey([u8; 32]);
 
 impl EntryKey {
-    /// The key of `text` in `partition`. A partition has a fixed length, so no two pairs give one input.
+    /// The key of `question` in `partition`. A partition has a fixed length, so no two pairs give one input.
     #[must_use]
-    pub fn of(partition: &Partition, text: &str) -> Self {
+    pub fn of(partition: &Partition, question: &str) -> Self {
         let digest = Sha256::new()
-            .chain_update(partition.0.as_bytes())
-            .chain_update(text.as_bytes())
+            .chain_update(partition.0)
+            .chain_update(question.as_bytes())
             .finalize();
         Self(digest.into())
     }
@@ -64,11 +85,38 @@ impl fmt::Debug for EntryKey {
     }
 }
 
-/// How many entries live how long.
+/// Wall-clock time, so that ages survive a restart: milliseconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// Now.
+    #[must_use]
+    pub fn now() -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        Self(since.map_or(0, |since| since.as_millis() as u64))
+    }
+
+    /// Time since `earlier`; none when the clock was set back in between.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+
+    /// The moment `duration` later.
+    #[must_use]
+    pub fn after(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(duration.as_millis() as u64))
+    }
+}
+
+/// How much is kept, and for how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CacheLimits {
     /// Entries kept.
     pub max_entries: usize,
+    /// Bytes of questions, answers and vectors kept.
+    pub max_bytes: usize,
     /// Age at which an entry is no longer served.
     pub time_to_live: Duration,
     /// Which entry goes when the cache is full.
@@ -79,6 +127,7 @@ impl From<&SemanticCacheConfig> for CacheLimits {
     fn from(config: &SemanticCacheConfig) -> Self {
         Self {
             max_entries: usize::try_from(config.max_entries).unwrap_or(usize::MAX),
+            max_bytes: usize::try_from(config.max_bytes).unwrap_or(usize::MAX),
             time_to_live: Duration::from_secs(config.ttl_seconds),
             eviction: config.eviction_policy,
         }
@@ -86,7 +135,7 @@ impl From<&SemanticCacheConfig> for CacheLimits {
 }
 
 /// What was stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct StoredAnswer {
     /// Model that gave the answer.
     pub model: String,
@@ -94,17 +143,60 @@ pub struct StoredAnswer {
     pub decision: String,
     /// Category of the question.
     pub category: String,
+    /// Whose answer it is: the value that the scope of the cache asks for (a user, a tier); opaque here.
+    pub owner: String,
     /// The response body, byte for byte.
     pub body: String,
 }
 
-impl From<StoreRequest> for StoredAnswer {
-    fn from(request: StoreRequest) -> Self {
+impl StoredAnswer {
+    /// Bytes of its texts.
+    fn bytes(&self) -> usize {
+        let Self {
+            model,
+            decision,
+            category,
+            owner,
+            body,
+        } = self;
+        [model, decision, category, owner, body]
+            .into_iter()
+            .map(String::len)
+            .sum()
+    }
+}
+
+/// An answer to keep.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewEntry {
+    /// Where lookups find it.
+    pub partition: Partition,
+    /// The question's text.
+    pub question: String,
+    /// Its vector; without one, only the exact tier finds the entry.
+    pub embedding: Option<Embedding>,
+    /// The answer.
+    pub answer: StoredAnswer,
+    /// From when on it ages.
+    pub stored_at: Timestamp,
+}
+
+impl NewEntry {
+    /// The entry that a request asks to keep, as of now.
+    #[must_use]
+    pub fn new(partition: Partition, embedding: Option<Embedding>, request: StoreRequest) -> Self {
         Self {
-            model: request.model,
-            decision: request.decision,
-            category: request.category,
-            body: request.body,
+            partition,
+            question: request.text,
+            embedding,
+            answer: StoredAnswer {
+                model: request.model,
+                decision: request.decision,
+                category: request.category,
+                owner: request.owner,
+                body: request.body,
+            },
+            stored_at: Timestamp::now(),
         }
     }
 }
@@ -112,6 +204,10 @@ impl From<StoreRequest> for StoredAnswer {
 /// An entry that a lookup found.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Found {
+    /// Which one.
+    pub key: EntryKey,
+    /// The stored question's text.
+    pub question: Arc<str>,
     /// The answer.
     pub answer: Arc<StoredAnswer>,
     /// Cosine similarity; 1 for the same text.
@@ -131,36 +227,6 @@ impl From<Found> for CacheHit {
             age_seconds: found.age.as_secs(),
             body: answer.body,
         }
-    }
-}
-
-/// One stored answer and its place.
-#[derive(Debug)]
-struct Entry {
-    partition: Partition,
-    /// Row in the partition, where it has a vector.
-    row: Option<usize>,
-    answer: Arc<StoredAnswer>,
-    stored_at: Instant,
-    /// Place in the order of storing.
-    stored: u64,
-    /// Place in the order of use at the last look.
-    listed: u64,
-    /// Place in the order of use now, the later the higher; readers raise it.
-    used: AtomicU64,
-}
-
-impl Entry {
-    fn found(&self, similarity: f32, now: Instant) -> Found {
-        Found {
-            answer: Arc::clone(&self.answer),
-            similarity,
-            age: now.saturating_duration_since(self.stored_at),
-        }
-    }
-
-    fn touch(&self, stamp: u64) {
-        self.used.fetch_max(stamp, Ordering::Relaxed);
     }
 }
 

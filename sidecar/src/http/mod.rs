@@ -142,7 +142,7 @@ async fn store(
 /// Removes every stored answer.
 #[utoipa::path(delete, path = CACHE_ENTRIES_PATH, tag = "proxy", responses((status = 200, body = Removed), Refusals))]
 async fn clear(State(service): State<Arc<Service>>) -> Result<Json<Removed>, Refusal> {
-    let removed = service.clear()?;
+    let removed = service.clear().await?;
     Ok(Json(Removed { removed }))
 }
 

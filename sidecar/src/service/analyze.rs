@@ -15,9 +15,12 @@ use super::engine::{Analyzed, AnswersByName, Engine, Wanted};
 use super::{Ready, Service, readable};
 use crate::answer::{self, Form, Stamp};
 use crate::batching::Priority;
-use crate::cache::{Found, Partition};
+use crate::cache::{Found, Partition, Store, agreement};
 use crate::encoder::Embedding;
 use crate::metrics::{Lookup, Stage};
+
+/// Stored questions that are looked at before a lookup is a miss.
+const MOST_CANDIDATES: usize = 4;
 
 /// A checked [`CacheLookup`].
 struct Query {
@@ -53,10 +56,11 @@ impl Query {
     }
 
     /// The answer of an entry as it is wanted. None of one that is too old, or that is no answer.
-    fn hit(&self, found: Found) -> Option<CacheHit> {
+    fn hit(&self, store: &Arc<dyn Store>, found: Found) -> Option<CacheHit> {
         if found.age > self.max_age {
             return None;
         }
+        store.served(&found);
         let body = answer::render(&found.answer.body, self.form, &Stamp::now());
         let body = body.inspect_err(|why| tracing::error!(%why, "a stored answer is none"));
         Some(CacheHit {
@@ -86,8 +90,8 @@ impl Service {
             return Ok(response);
         }
         if let Some(query) = &query {
-            let found = self.exact(ready, query, &request.text, &mut response.timing);
-            if let Some(hit) = found.and_then(|found| query.hit(found)) {
+            let timing = &mut response.timing;
+            if let Some(hit) = self.exact(ready, query, &request.text, timing).await {
                 response.cache = Some(CacheAnswer::Hit(hit));
                 return Ok(response);
             }
@@ -144,29 +148,36 @@ impl Service {
         response.category = judged.category;
         response.heads.extend(scores(judged.answers));
         if let Some(query) = query.filter(|_| !analyzed.truncated) {
-            let embedding = analyzed.embedding.clone();
-            let found = self.nearest(ready, query, embedding, &mut response.timing);
-            let hit = found.await?.and_then(|found| query.hit(found));
+            let (text, timing) = (&request.text, &mut response.timing);
+            let hit = self
+                .nearest(ready, query, text, &analyzed.embedding, timing)
+                .await;
             response.cache = hit.map(CacheAnswer::Hit);
         }
         Ok(())
     }
 
-    fn exact(
+    /// The answer to the same text. A store that fails is a miss.
+    async fn exact(
         &self,
         ready: &Ready,
         query: &Query,
         text: &str,
         timing: &mut AnalyzeTiming,
-    ) -> Option<Found> {
+    ) -> Option<CacheHit> {
         let started_at = std::time::Instant::now();
-        let found = ready.cache.exact(&query.partition, text, started_at);
+        let found = ready.cache.exact(&query.partition, text).await;
+        let found = found.unwrap_or_else(|error| {
+            tracing::error!(%error, "cache");
+            None
+        });
+        let hit = found.and_then(|found| query.hit(&ready.cache, found));
         timing.cache_us += micros(started_at.elapsed());
-        if found.is_some() {
+        if hit.is_some() {
             self.metrics.observe(Stage::Cache, started_at.elapsed());
             self.metrics.lookup(Lookup::Exact);
         }
-        found
+        hit
     }
 
     /// The vector of a text; remembered for the store that may follow a lookup.
@@ -193,28 +204,41 @@ impl Service {
         Ok(analyzed)
     }
 
-    /// The scan takes milliseconds in a partition of ten thousand entries: not on a thread that serves sockets.
+    /// The answer to the nearest text that may be served. A store that fails is a miss.
     async fn nearest(
         &self,
         ready: &Ready,
         query: &Query,
-        embedding: Embedding,
+        text: &str,
+        embedding: &Embedding,
         timing: &mut AnalyzeTiming,
-    ) -> Result<Option<Found>, Fault> {
+    ) -> Option<CacheHit> {
         let started_at = std::time::Instant::now();
-        let cache = Arc::clone(&ready.cache);
-        let (partition, threshold) = (query.partition.clone(), query.threshold);
-        let found = tokio::task::spawn_blocking(move || {
-            cache.nearest(&partition, &embedding, threshold, started_at)
-        })
-        .await
-        .map_err(|_| Fault::Internal("the cache lookup panicked"))?;
+        let store = &ready.cache;
+        let candidates = store.nearest(
+            &query.partition,
+            embedding,
+            query.threshold,
+            MOST_CANDIDATES,
+        );
+        let candidates = candidates.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "cache");
+            Vec::new()
+        });
+        // Best first. One that is turned down may have a worse one behind it that is right.
+        let hit = candidates.into_iter().find_map(|candidate| {
+            if let Err(why) = agreement::compare(text, &candidate.question) {
+                self.metrics.turned_down(why.name());
+                return None;
+            }
+            query.hit(store, candidate)
+        });
         timing.cache_us += micros(started_at.elapsed());
         self.metrics.observe(Stage::Cache, started_at.elapsed());
-        if found.is_some() {
+        if hit.is_some() {
             self.metrics.lookup(Lookup::Semantic);
         }
-        Ok(found)
+        hit
     }
 }
 

@@ -14,6 +14,7 @@ use turnpike_core::sidecar::LLM_HEAD;
 
 use super::engine::{Engine, Loaded};
 use crate::batching::{Batcher, Limits};
+use crate::cache::OpenError;
 use crate::classifier::{Classifier, LabelModel};
 use crate::encoder::{Embedding, Encoder, OnnxEncoder};
 use crate::heads::{OwnHead, OwnHeadError, encoder_id};
@@ -92,6 +93,9 @@ pub enum StartError {
         /// What is wrong.
         source: DecoderError,
     },
+    /// The cache's folder.
+    #[error("semantic_cache.path")]
+    Cache(#[from] OpenError),
     /// The first forward.
     #[error("warm-up: {0}")]
     WarmUp(String),

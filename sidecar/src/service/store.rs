@@ -11,7 +11,7 @@ use turnpike_core::sidecar::StoreRequest;
 use super::{STORE_TIMEOUT, Service};
 use crate::answer;
 use crate::batching::Priority;
-use crate::cache::{EntryKey, Partition};
+use crate::cache::{EntryKey, NewEntry, Partition, StoreError};
 use crate::encoder::Embedding;
 
 /// Vectors remembered between a lookup that missed and the store that follows; one too old is computed again. 1024 of 384
@@ -83,27 +83,34 @@ impl Service {
                 Some(analyzed.embedding).filter(|_| !analyzed.truncated)
             }
         };
-        let text = request.text.clone();
-        let now = std::time::Instant::now();
-        let cache = &ready.cache;
-        cache.store(partition, &text, vector.as_ref(), request.into(), now);
+        let entry = NewEntry::new(partition, vector, request);
+        ready
+            .cache
+            .store(entry)
+            .await
+            .map_err(|e| store_fault(&e))?;
         self.metrics.cache_stored.inc();
-        self.count_entries(cache.len());
         Ok(true)
     }
 
     /// Removes every stored answer and says how many there were.
     ///
     /// # Errors
-    /// [`Fault::Overloaded`] until the model is loaded.
-    pub fn clear(&self) -> Result<usize, Fault> {
-        let removed = self.ready()?.cache.clear();
-        self.count_entries(0);
-        Ok(removed)
+    /// [`Fault::Overloaded`] until the model is loaded, [`Fault::Internal`] when the store fails.
+    pub async fn clear(&self) -> Result<usize, Fault> {
+        let ready = self.ready()?;
+        let removed = ready.cache.clear().await.map_err(|e| store_fault(&e))?;
+        if !removed.is_durable {
+            return Err(Fault::Internal(
+                "cleared, but the files of the cache remain",
+            ));
+        }
+        Ok(removed.entries)
     }
+}
 
-    pub(super) fn count_entries(&self, entries: usize) {
-        let entries = i64::try_from(entries).unwrap_or(i64::MAX);
-        self.metrics.cache_entries.set(entries);
-    }
+/// A store that failed: it is logged here, and its caller goes on without cache.
+pub(super) fn store_fault(error: &StoreError) -> Fault {
+    tracing::error!(%error, "cache");
+    Fault::Internal("the cache failed")
 }

@@ -136,7 +136,7 @@ impl Sidecar {
     pub(crate) async fn start_with(config: &Config, encoder: Arc<dyn Encoder>) -> Outcome<Self> {
         let sidecar = Self::start_loading(config, None).await?;
         let engine = engine(config, encoder, &sidecar.service.metrics)?;
-        sidecar.service.set_ready(engine, config);
+        sidecar.service.set_ready(engine, config).await?;
         Ok(sidecar)
     }
 
@@ -155,7 +155,7 @@ impl Sidecar {
         let engine = tokio::task::spawn_blocking(move || {
             Engine::load(&settings, &metrics, previous.as_deref())
         });
-        self.service.set_ready(engine.await??, config);
+        self.service.set_ready(engine.await??, config).await?;
         Ok(())
     }
 

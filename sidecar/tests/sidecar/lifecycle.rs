@@ -22,7 +22,7 @@ async fn ready_is_said_once_the_model_is_there() -> Outcome<()> {
     );
 
     let engine = engine(&config, encoder()?, &sidecar.service.metrics)?;
-    sidecar.service.set_ready(engine, &config);
+    sidecar.service.set_ready(engine, &config).await?;
     assert_eq!(sidecar.get("/readyz").await?.status, 200);
     assert_eq!(
         sidecar

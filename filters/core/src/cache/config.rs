@@ -12,12 +12,17 @@ pub struct SemanticCacheConfig {
     pub backend_type: BackendType,
     /// Cosine similarity from which a stored question counts as the same, 0 to 1.
     pub similarity_threshold: f32,
-    /// Entries kept; the oldest goes first.
+    /// Entries kept; `eviction_policy` says which goes first.
     pub max_entries: u32,
+    /// Bytes of questions, answers and vectors kept; `eviction_policy` says which go first.
+    pub max_bytes: u64,
     /// Age at which an entry is no longer served, in seconds.
     pub ttl_seconds: u64,
     /// Which entry goes when the cache is full.
     pub eviction_policy: EvictionPolicy,
+    /// Folder in which the entries outlive the sidecar, used by one sidecar alone; empty: they are in memory alone. It holds
+    /// questions and answers as they are.
+    pub path: String,
     /// Who may be served an answer that somebody else caused.
     pub scope: Scope,
     /// How the choices of an answer that is kept may have ended: values of `finish_reason`.
@@ -38,8 +43,10 @@ impl Default for SemanticCacheConfig {
             backend_type: BackendType::Memory,
             similarity_threshold: 0.85,
             max_entries: 10_000,
+            max_bytes: 1 << 30,
             ttl_seconds: 3_600,
             eviction_policy: EvictionPolicy::Fifo,
+            path: String::new(),
             scope: Scope::User,
             finish_reasons: vec!["stop".into()],
             max_temperature: 1.0,
@@ -67,6 +74,8 @@ pub enum EvictionPolicy {
     Fifo,
     /// The one not served for the longest time.
     Lru,
+    /// The one served the fewest times; what was popular once goes in time.
+    Lfu,
 }
 
 /// Who shares cached answers.

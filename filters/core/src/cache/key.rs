@@ -89,11 +89,12 @@ impl Partitioner {
         user: Option<&str>,
         tier: Option<&str>,
     ) -> Result<String, Skip> {
-        let owner = match self.scope {
-            Scope::User => ("user", user.ok_or(Skip::NoIdentity)?),
-            Scope::Tier => ("tier", tier.ok_or(Skip::NoIdentity)?),
-            Scope::Global => ("global", ""),
+        let scope = match self.scope {
+            Scope::User => "user",
+            Scope::Tier => "tier",
+            Scope::Global => "global",
         };
+        let owner = (scope, self.owner(user, tier)?);
         if temperature(request, body) > self.max_temperature {
             return Err(Skip::Temperature);
         }
@@ -117,6 +118,20 @@ impl Partitioner {
         rest.extend_from_slice(body.get(from..messages.end).unwrap_or_default());
         hash.canonical(&rest);
         Ok(hash.hex())
+    }
+}
+
+impl Partitioner {
+    /// Whose answers are found: a user, a tier, or nobody's in particular.
+    ///
+    /// # Errors
+    /// [`Skip::NoIdentity`].
+    pub fn owner<'a>(&self, user: Option<&'a str>, tier: Option<&'a str>) -> Result<&'a str, Skip> {
+        match self.scope {
+            Scope::User => user.ok_or(Skip::NoIdentity),
+            Scope::Tier => tier.ok_or(Skip::NoIdentity),
+            Scope::Global => Ok(""),
+        }
     }
 }
 

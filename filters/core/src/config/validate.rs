@@ -418,6 +418,9 @@ fn check_cache(c: &mut Checker, cache: &SemanticCacheConfig) {
     if cache.ttl_seconds == 0 {
         c.error("semantic_cache.ttl_seconds", "must be at least 1, got 0");
     }
+    if cache.max_bytes == 0 {
+        c.error("semantic_cache.max_bytes", "must be at least 1, got 0");
+    }
     if !(0.0..=2.0).contains(&cache.max_temperature) {
         let message = format!("must be between 0 and 2, got {}", cache.max_temperature);
         c.error("semantic_cache.max_temperature", message);

@@ -104,6 +104,7 @@ impl Capture {
             model: std::mem::take(&mut self.model),
             decision: std::mem::take(&mut self.decision),
             category: std::mem::take(&mut self.category),
+            owner: std::mem::take(&mut self.lookup.owner),
             body,
             streamed: self.streamed,
         };

@@ -14,6 +14,8 @@ use crate::state;
 pub(super) struct Lookup {
     pub(super) partition: String,
     pub(super) text: String,
+    /// Whose answers it finds, as the cache's scope has it.
+    pub(super) owner: String,
     pub(super) control: Control,
     /// Whether the answer shall be streamed.
     stream: bool,
@@ -116,10 +118,11 @@ fn lookup<S: Signals>(
         body,
         ..
     } = work;
-    let partition =
-        partitioner.partition(*endpoint, request, body, user.as_deref(), tier.as_deref())?;
+    let (user, tier) = (user.as_deref(), tier.as_deref());
+    let partition = partitioner.partition(*endpoint, request, body, user, tier)?;
     Ok(Lookup {
         partition,
+        owner: partitioner.owner(user, tier)?.to_owned(),
         text: request.last_user_text(body),
         control,
         stream: request.stream,

@@ -150,6 +150,10 @@ pub struct StoreRequest {
     /// Category of the question; empty when it was not asked for.
     #[serde(default)]
     pub category: String,
+    /// Whose answer it is, as the cache's scope has it: a user, a tier. For invalidation alone; the partition decides who is
+    /// served.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub owner: String,
     /// The response body, byte for byte.
     pub body: String,
     /// Whether that is a stream of server-sent events.

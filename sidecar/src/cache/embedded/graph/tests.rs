@@ -1,0 +1,145 @@
+//! The graph against exact search, under any order of insertions and removals.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::cache::embedded::vectors::quantized;
+use crate::cache::tests::{Numbers, clustered, near_one_of, unit_vector};
+
+const DIMENSIONS: usize = 24;
+
+/// A graph whose nodes are their own slots' numbers of insertion.
+struct Grown {
+    graph: Graph<u64>,
+    /// Slot and vector by number.
+    nodes: HashMap<u64, (Slot, Box<[i16]>)>,
+    next: u64,
+}
+
+impl Grown {
+    fn new() -> Self {
+        Self {
+            graph: Graph::new(DIMENSIONS),
+            nodes: HashMap::new(),
+            next: 0,
+        }
+    }
+
+    fn insert(&mut self, values: &[f32]) {
+        let vector = quantized(values);
+        let plan = self.graph.plan_insertion(&vector, self.next);
+        let slot = self.graph.insert(plan, &vector, self.next);
+        self.nodes.insert(self.next, (slot, vector));
+        self.next += 1;
+    }
+
+    fn remove(&mut self, number: u64) {
+        let Some((slot, _)) = self.nodes.remove(&number) else {
+            return;
+        };
+        let plan = self.graph.plan_removal(slot);
+        assert_eq!(self.graph.remove(plan), Some(number));
+    }
+
+    /// Share of queries whose nearest node is found.
+    fn recall(&self, queries: &[Vec<f32>]) -> f32 {
+        let found = queries.iter().filter(|query| {
+            let query = quantized(query);
+            let best = self.nodes.values().map(|(_, vector)| dot(&query, vector));
+            let found = self.graph.search(&query, BREADTH_OF_SEARCH);
+            found.first().map(|found| found.0) == best.max()
+        });
+        found.count() as f32 / queries.len() as f32
+    }
+
+    /// Links lead both ways, to nodes that are there, to each once, to no more than there is room for.
+    fn check(&self) {
+        let graph = &self.graph;
+        assert_eq!(graph.len(), self.nodes.len());
+        for (number, (slot, vector)) in &self.nodes {
+            assert_eq!(graph.get(*slot), Some(number));
+            assert_eq!(graph.vector(*slot), &**vector);
+            for level in 0..=graph.level_of(*slot) {
+                let links = graph.neighbours(level, *slot);
+                assert!(links.len() <= Graph::<u64>::max_links(level));
+                for (at, other) in links.iter().enumerate() {
+                    assert!(graph.leads_back(level, *slot, *other), "{slot} -> {other}");
+                    assert!(!links[..at].contains(other), "{slot} -> {other} twice");
+                }
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_order_of_insertions_and_removals_leaves_a_sound_graph_that_finds_what_is_there(
+        steps in prop::collection::vec((any::<bool>(), 0..200_u64), 1..300),
+    ) {
+        let mut grown = Grown::new();
+        let mut numbers = Numbers(1);
+        for (insert, number) in steps {
+            if insert {
+                grown.insert(&unit_vector(&mut numbers, DIMENSIONS));
+            } else {
+                grown.remove(number);
+            }
+        }
+        grown.check();
+        for (number, (slot, vector)) in &grown.nodes {
+            let found = grown.graph.search(vector, BREADTH_OF_SEARCH);
+            prop_assert_eq!(found.first().map(|f| f.1), Some(*slot), "{}", number);
+        }
+    }
+}
+
+#[test]
+fn nodes_that_come_and_go_for_long_leave_the_recall_as_it_was() {
+    let mut numbers = Numbers(2);
+    let mut grown = Grown::new();
+    let vectors = clustered(&mut numbers, 9_000, DIMENSIONS);
+    for vector in &vectors[..3_000] {
+        grown.insert(vector);
+    }
+    for (at, vector) in vectors[3_000..].iter().enumerate() {
+        grown.remove(at as u64);
+        grown.insert(vector);
+    }
+    grown.check();
+    let queries: Vec<_> = (0..400)
+        .map(|_| near_one_of(&mut numbers, &vectors[6_000..], 0.3))
+        .collect();
+    let recall = grown.recall(&queries);
+    assert!(recall >= 0.99, "{recall}");
+}
+
+#[test]
+fn a_graph_comes_back_from_its_nodes_and_a_lost_node_costs_its_own_links_alone() {
+    let mut numbers = Numbers(3);
+    let mut grown = Grown::new();
+    for vector in clustered(&mut numbers, 2_000, DIMENSIONS) {
+        grown.insert(&vector);
+    }
+    let mut restored = Graph::new(DIMENSIONS);
+    for slot in (0..2_000).filter(|slot| slot % 100 != 0) {
+        let placed = grown.graph.placed(slot);
+        assert!(restored.restore(&placed, grown.graph.vector(slot), u64::from(slot)));
+        assert!(
+            !restored.restore(&placed, grown.graph.vector(slot), 0),
+            "the slot is taken"
+        );
+    }
+    restored.mend();
+    grown.nodes.retain(|_, (slot, _)| *slot % 100 != 0);
+    grown.graph = restored;
+    grown.check();
+    let queries: Vec<_> = grown
+        .nodes
+        .values()
+        .take(200)
+        .map(|(_, vector)| vector.iter().map(|v| f32::from(*v) / 32_767.0).collect())
+        .collect();
+    assert!(grown.recall(&queries) >= 0.99);
+    grown.insert(&queries[0]);
+    grown.check();
+}
