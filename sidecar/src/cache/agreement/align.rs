@@ -1,0 +1,297 @@
+//! Finds each item of one text in the other, and whether two of them changed places.
+//!
+//! 1. Items match by their form, or by a sense that their words share; names, numbers, quotes and code by their form alone.
+//! 2. What is left over on both sides disagrees; on one side alone only what is optional may be left over.
+//! 3. Two items changed places when their order is the other way round and each stands where the other stood: behind the same
+//!    preposition, or beside the same neighbour (`A beats B`, `from A to B`). A phrase that moved as a whole is none of that, and neither
+//!    are things joined by `and` or `or`.
+
+use std::collections::HashMap;
+
+use super::Disagreement;
+use super::lexicon::Lexicon;
+use super::reading::{Class, Degree, Item};
+
+/// Items of a text whose order may be compared: twice the words of an ordinary question. Longer ones must keep their order.
+const MAX_REORDERED: usize = 64;
+
+/// Leftovers that are looked at for shared senses; more than these disagree anyhow.
+const MAX_LEFT_OVER: usize = 24;
+
+/// Links that say who does what: where they differ, the roles do.
+const DIRECTED: [&str; 4] = ["from", "to", "than", "by"];
+
+/// The items of both texts by shared numbers: equal numbers match.
+#[derive(Debug)]
+pub(super) struct Alignment {
+    asked: Vec<Option<usize>>,
+    stored: Vec<Option<usize>>,
+}
+
+/// Matches the items.
+///
+/// # Errors
+/// The kind of the first item without a match.
+pub(super) fn align(asked: &[Item], stored: &[Item]) -> Result<Alignment, Disagreement> {
+    let mut numbers: HashMap<(&str, bool), usize> = HashMap::new();
+    for item in stored {
+        let next = numbers.len();
+        numbers.entry(key(item)).or_insert(next);
+    }
+    let known = numbers.len();
+    let mut a: Vec<Option<usize>> = asked.iter().map(|i| numbers.get(&key(i)).copied()).collect();
+    let mut b: Vec<Option<usize>> = stored.iter().map(|i| numbers.get(&key(i)).copied()).collect();
+    let mut met = vec![false; known];
+    for number in a.iter().flatten() {
+        if let Some(slot) = met.get_mut(*number) {
+            *slot = true;
+        }
+    }
+    for slot in &mut b {
+        *slot = slot.filter(|number| met.get(*number) == Some(&true));
+    }
+    match_senses(asked, &mut a, stored, &mut b, known)?;
+    let (left_a, left_b) = (left_over(asked, &a), left_over(stored, &b));
+    // Leftovers on both sides are a substitution; one side's may only say what goes without saying.
+    let substituted = !left_a.is_empty() && !left_b.is_empty();
+    let missing = left_a
+        .iter()
+        .chain(&left_b)
+        .find(|item| substituted || !item.optional);
+    match missing {
+        Some(item) => Err(reason(item, &left_a, &left_b)),
+        None => Ok(Alignment { asked: a, stored: b }),
+    }
+}
+
+fn key(item: &Item) -> (&str, bool) {
+    let whole = matches!(item.class, Class::Quote | Class::Code);
+    (item.text.as_str(), whole)
+}
+
+fn left_over<'a>(items: &'a [Item], matched: &[Option<usize>]) -> Vec<&'a Item> {
+    items
+        .iter()
+        .zip(matched)
+        .filter(|(_, number)| number.is_none())
+        .map(|(item, _)| item)
+        .collect()
+}
+
+/// Gives items that share a sense one number; several of one side may share one of the other.
+fn match_senses(
+    asked: &[Item],
+    a: &mut [Option<usize>],
+    stored: &[Item],
+    b: &mut [Option<usize>],
+    mut next: usize,
+) -> Result<(), Disagreement> {
+    let free = |slots: &[Option<usize>]| slots.iter().filter(|s| s.is_none()).count();
+    if free(a).max(free(b)) > MAX_LEFT_OVER {
+        return Err(Disagreement::Content);
+    }
+    let (first_a, first_b) = (a.to_vec(), b.to_vec());
+    for (i, one) in asked.iter().enumerate() {
+        for (j, other) in stored.iter().enumerate() {
+            let (Some(slot_a), Some(slot_b)) = (a.get_mut(i), b.get_mut(j)) else {
+                continue;
+            };
+            let both_matched = slot_a.is_some() && slot_b.is_some();
+            let one_free = first_a.get(i) == Some(&None) || first_b.get(j) == Some(&None);
+            if both_matched || !one_free || !similar(one, other) {
+                continue;
+            }
+            let number = slot_a.or(*slot_b).unwrap_or(next);
+            next = next.max(number + 1);
+            *slot_a = Some(number);
+            *slot_b = Some(number);
+        }
+    }
+    Ok(())
+}
+
+/// Whether two items match.
+pub(super) fn same(one: &Item, other: &Item) -> bool {
+    key(one) == key(other) || similar(one, other)
+}
+
+/// Whether two items with different forms mean the same.
+fn similar(one: &Item, other: &Item) -> bool {
+    let ordinary = |i: &Item| matches!(i.class, Class::Content | Class::Form | Class::Entity);
+    if !ordinary(one) || !ordinary(other) {
+        return false;
+    }
+    let shared = match (one.word, other.word) {
+        (Some(a), Some(b)) => a.means(b) && !a.opposes(&other.text) && !b.opposes(&one.text),
+        _ => false,
+    };
+    shared || misspelt(one, other)
+}
+
+/// One letter more, less, other or exchanged, where one of the two is no word and no name.
+fn misspelt(one: &Item, other: &Item) -> bool {
+    let knows = |i: &Item| Lexicon::get().knows(&i.text);
+    let (wrong, right) = match (knows(one), knows(other)) {
+        (true, false) => (other, one),
+        (false, true) => (one, other),
+        _ => return false,
+    };
+    let letters = |i: &Item| i.text.len() >= 5 && i.text.chars().all(char::is_alphabetic);
+    letters(wrong) && letters(right) && !wrong.capital && one_edit(&wrong.text, &right.text)
+}
+
+fn one_edit(a: &str, b: &str) -> bool {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    if a.first() != b.first() || a.len().abs_diff(b.len()) > 1 {
+        return false;
+    }
+    let start = a.iter().zip(&b).take_while(|(x, y)| x == y).count();
+    let rest = |text: &[char], from: usize| text.get(from..).unwrap_or_default().to_vec();
+    let (tail_a, tail_b) = (rest(&a, start), rest(&b, start));
+    let swapped = match (tail_a.as_slice(), tail_b.as_slice()) {
+        ([x, y, more_a @ ..], [v, w, more_b @ ..]) => x == w && y == v && more_a == more_b,
+        _ => false,
+    };
+    swapped || rest(&a, start + 1) == rest(&b, start + 1) || tail_a == rest(&b, start + 1) || rest(&a, start + 1) == tail_b
+}
+
+/// The name of what `item` is, seen with the leftovers that may stand in its place.
+fn reason(item: &Item, left_a: &[&Item], left_b: &[&Item]) -> Disagreement {
+    let opposed = left_a.iter().any(|a| {
+        left_b
+            .iter()
+            .any(|b| a.word.is_some_and(|w| w.opposes(&b.text)))
+    });
+    match item.class {
+        Class::Number => Disagreement::Number,
+        Class::Unit => Disagreement::Unit,
+        Class::Date => Disagreement::Date,
+        Class::Quote => Disagreement::Quote,
+        Class::Code => Disagreement::Code,
+        _ if opposed => Disagreement::Polarity,
+        Class::Entity => Disagreement::Entity,
+        Class::Content | Class::Form => Disagreement::Content,
+    }
+}
+
+impl Alignment {
+    /// Checks that matched adjectives have the same degree: `large`, `larger`, `largest`.
+    pub(super) fn check_degrees(&self, asked: &[Item], stored: &[Item]) -> Result<(), Disagreement> {
+        let degrees = |items: &[Item], numbers: &[Option<usize>]| {
+            let mut found: Vec<(usize, u8)> = items
+                .iter()
+                .zip(numbers)
+                .filter(|(item, _)| item.degree != Degree::Plain)
+                .filter_map(|(item, number)| Some(((*number)?, item.degree as u8)))
+                .collect();
+            found.sort_unstable();
+            found.dedup();
+            found
+        };
+        if degrees(asked, &self.asked) == degrees(stored, &self.stored) {
+            Ok(())
+        } else {
+            Err(Disagreement::Degree)
+        }
+    }
+
+    /// Checks that no two items changed places.
+    pub(super) fn check_order(&self, asked: &[Item], stored: &[Item]) -> Result<(), Disagreement> {
+        let a = Places::of(asked, &self.asked);
+        let b = Places::of(stored, &self.stored);
+        if turned_round(&a, &b) || turned_round(&b, &a) {
+            return Err(Disagreement::Order);
+        }
+        if a.order == b.order {
+            return Ok(());
+        }
+        if a.order.len().max(b.order.len()) > MAX_REORDERED {
+            return Err(Disagreement::Order);
+        }
+        for (i, x) in a.order.iter().enumerate() {
+            for y in a.order.iter().skip(i + 1) {
+                if b.before(*y, *x) && exchanged(&a, &b, *x, *y) {
+                    return Err(Disagreement::Order);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where matched items stand: each once, at its first mention.
+#[derive(Debug)]
+struct Places {
+    order: Vec<usize>,
+    at: HashMap<usize, Place>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    index: usize,
+    link: &'static str,
+    before: Option<usize>,
+    after: Option<usize>,
+}
+
+impl Places {
+    fn of(items: &[Item], numbers: &[Option<usize>]) -> Self {
+        let mut order: Vec<usize> = Vec::new();
+        let mut at: HashMap<usize, Place> = HashMap::new();
+        for (item, number) in items.iter().zip(numbers) {
+            let Some(number) = *number else { continue };
+            if at.contains_key(&number) {
+                continue;
+            }
+            let before = order.last().copied();
+            if let Some(place) = before.and_then(|n| at.get_mut(&n)) {
+                place.after = Some(number);
+            }
+            let place = Place {
+                index: order.len(),
+                link: item.link,
+                before,
+                after: None,
+            };
+            at.insert(number, place);
+            order.push(number);
+        }
+        Self { order, at }
+    }
+
+    fn before(&self, x: usize, y: usize) -> bool {
+        match (self.at.get(&x), self.at.get(&y)) {
+            (Some(x), Some(y)) => x.index < y.index,
+            _ => false,
+        }
+    }
+}
+
+/// Whether `x` and `y` stand in `b` where the other one stands in `a`.
+fn exchanged(a: &Places, b: &Places, x: usize, y: usize) -> bool {
+    let (Some(ax), Some(ay), Some(bx), Some(by)) = (a.at.get(&x), a.at.get(&y), b.at.get(&x), b.at.get(&y)) else {
+        return false;
+    };
+    let joined = |second: &Place, first: usize| matches!(second.link, "and" | "or" | "versus") && second.before == Some(first);
+    if joined(ay, x) && joined(bx, y) {
+        return false;
+    }
+    stands_for(ax, by) && stands_for(ay, bx)
+}
+
+/// Whether two places in two texts are the same place.
+fn stands_for(one: &Place, other: &Place) -> bool {
+    one.link == other.link && (DIRECTED.contains(&one.link) || one.before == other.before || one.after == other.after)
+}
+
+/// Whether an item is the source in `a` and the target in `b`, or the doer behind `by` in `b` though it stood in the same place in `a`.
+fn turned_round(a: &Places, b: &Places) -> bool {
+    a.at.iter().any(|(number, place)| {
+        let Some(other) = b.at.get(number) else {
+            return false;
+        };
+        let turned = place.link == "from" && other.link == "to";
+        let passive = place.link.is_empty() && other.link == "by" && place.before.is_some() && place.before == other.before;
+        turned || passive
+    })
+}

@@ -1,0 +1,327 @@
+//! What is known about words: their part in a question, the senses that they share, their opposites, their base forms.
+//!
+//! Two lists are compiled in: `english.txt`, written for this module, and `wordnet.txt`, drawn from WordNet 3.0 by
+//! `scripts/wordnet_agreement.py`. They are read at the first comparison, once.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use super::scan::{Kind, Token};
+
+const ENGLISH: &str = include_str!("english.txt");
+const WORDNET: &str = include_str!("wordnet.txt");
+
+/// What a word does in a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Politeness and frames.
+    Filler,
+    /// Function words.
+    Stop,
+    /// Says whose thing follows.
+    Preposition,
+    /// Only says that a thing follows, and which way in a pair of [`PARTICLES`].
+    Particle,
+    /// `not` and its kin.
+    Negator,
+    /// `tell`, `give`: any form of answer.
+    Neutral,
+    /// `explain`, `describe`.
+    Explain,
+    /// `list`, `name`.
+    List,
+    /// `write`, `create`.
+    Write,
+    /// A number word; the form is its value.
+    Number,
+    /// `third`; the form is its digits.
+    Ordinal,
+    /// A unit of measure or a currency.
+    Unit,
+    /// A weekday, month or relative date.
+    Date,
+    /// A pronoun or country that is a name.
+    Entity,
+    /// An ordinary word, whatever other lists say.
+    Content,
+}
+
+/// Words of one pair say opposite ways, and much else besides: they count only where each side has one of them.
+pub(super) const PARTICLES: [(&str, &str); 7] = [
+    ("up", "down"),
+    ("in", "out"),
+    ("on", "off"),
+    ("over", "under"),
+    ("to", "from"),
+    ("above", "below"),
+    ("inside", "outside"),
+];
+
+/// One word.
+#[derive(Debug, Default)]
+pub(super) struct Word {
+    pub(super) role: Option<Role>,
+    /// The form that stands for it.
+    pub(super) form: Option<&'static str>,
+    /// Numbers of the senses that it shares with others.
+    senses: Vec<u32>,
+    opposites: Vec<&'static str>,
+    known: bool,
+}
+
+impl Word {
+    /// Whether the two have a sense in common.
+    pub(super) fn means(&self, other: &Self) -> bool {
+        self.senses
+            .iter()
+            .any(|sense| other.senses.contains(sense))
+    }
+
+    /// Whether `other` is listed as the opposite.
+    pub(super) fn opposes(&self, other: &str) -> bool {
+        self.opposites.contains(&other)
+    }
+}
+
+/// All words.
+#[derive(Debug, Default)]
+pub(super) struct Lexicon {
+    words: HashMap<&'static str, Word>,
+    /// Units by their symbol, which letters' case tells apart.
+    symbols: HashMap<&'static str, &'static str>,
+    /// The first word of each phrase, and the most words of one that begins so.
+    phrases: HashMap<&'static str, usize>,
+    irregular: HashMap<&'static str, &'static str>,
+    senses: u32,
+}
+
+impl Lexicon {
+    /// The one that is compiled in.
+    pub(super) fn get() -> &'static Self {
+        static LEXICON: LazyLock<Lexicon> = LazyLock::new(|| {
+            let mut lexicon = Lexicon::default();
+            for line in ENGLISH.lines() {
+                lexicon.read_english(line);
+            }
+            for line in WORDNET.lines() {
+                lexicon.read_wordnet(line);
+            }
+            lexicon
+        });
+        &LEXICON
+    }
+
+    /// The word as it is written, in lower case.
+    pub(super) fn word(&self, text: &str) -> Option<&Word> {
+        self.words.get(text)
+    }
+
+    /// The unit that a symbol beside a number means.
+    pub(super) fn symbol(&self, text: &str) -> Option<&'static str> {
+        self.symbols.get(text).copied()
+    }
+
+    /// The longest listed phrase that `tokens` begin with, and how many they are.
+    pub(super) fn phrase(&self, tokens: &[Token]) -> Option<(usize, String)> {
+        let first = &tokens.first()?.text;
+        let base = self.base(first);
+        self.phrase_from(first, tokens).or_else(|| {
+            (base != first.as_str())
+                .then(|| self.phrase_from(&base, tokens))
+                .flatten()
+        })
+    }
+
+    fn phrase_from(&self, first: &str, tokens: &[Token]) -> Option<(usize, String)> {
+        let longest = *self.phrases.get(first)?;
+        let mut phrase = first.to_owned();
+        let mut found = None;
+        for (length, token) in (2..=longest).zip(tokens.iter().skip(1)) {
+            if token.kind != Kind::Word {
+                break;
+            }
+            phrase.push('_');
+            phrase.push_str(&token.text);
+            if self.words.contains_key(phrase.as_str()) {
+                found = Some((length, phrase.clone()));
+            }
+        }
+        found
+    }
+
+    /// Whether dictionaries have the word.
+    pub(super) fn knows(&self, text: &str) -> bool {
+        self.words.get(text).is_some_and(|word| word.known)
+    }
+
+    fn read_english(&mut self, line: &'static str) {
+        let Some((role, words)) = line.split_once(": ") else {
+            return;
+        };
+        let (form, words) = match words.split_once(" = ") {
+            Some((form, words)) => (Some(form), words),
+            None => (None, words),
+        };
+        for word in words.split(' ') {
+            if let Some((first, rest)) = word.split_once('_') {
+                let length = 2 + rest.matches('_').count();
+                let longest = self.phrases.entry(first).or_default();
+                *longest = length.max(*longest);
+            }
+        }
+        match role {
+            "synonyms" => self.add_sense(words),
+            "opposites" => self.add_opposites(words),
+            "symbol" => {
+                let symbols = words.split(' ').filter_map(|word| Some((word, form?)));
+                self.symbols.extend(symbols);
+            }
+            _ => {
+                let Some(role) = role_of(role) else { return };
+                for word in words.split(' ') {
+                    let entry = self.words.entry(word).or_default();
+                    entry.known = true;
+                    if entry.role.is_none() {
+                        entry.role = Some(role);
+                        entry.form = form;
+                    }
+                }
+            }
+        }
+    }
+
+    fn read_wordnet(&mut self, line: &'static str) {
+        let Some((kind, words)) = line.split_once(' ') else {
+            return;
+        };
+        match kind {
+            "=" | "~" => self.add_sense(words),
+            "!" => self.add_opposites(words),
+            ">" => self.irregular.extend(words.split_once(' ')),
+            "." => {
+                for word in words.split(' ') {
+                    self.words.entry(word).or_default().known = true;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn add_sense(&mut self, words: &'static str) {
+        for word in words.split(' ') {
+            let entry = self.words.entry(word).or_default();
+            entry.senses.push(self.senses);
+            entry.known = true;
+        }
+        self.senses += 1;
+    }
+
+    fn add_opposites(&mut self, words: &'static str) {
+        if let Some((a, b)) = words.split_once(' ') {
+            self.words.entry(a).or_default().opposites.push(b);
+            self.words.entry(b).or_default().opposites.push(a);
+        }
+    }
+
+    /// The base form of `word`, by irregular forms and endings, in the American spelling; itself where no base is known.
+    pub(super) fn base<'a>(&self, word: &'a str) -> Cow<'a, str> {
+        if let Some(base) = self.irregular.get(word) {
+            return Cow::Borrowed(base);
+        }
+        if !word.is_ascii() || word.len() < 4 {
+            return Cow::Borrowed(word);
+        }
+        for (ending, replacements) in ENDINGS {
+            let Some(stem) = word.strip_suffix(ending).filter(|stem| stem.len() >= 2) else {
+                continue;
+            };
+            for replacement in *replacements {
+                let base = format!("{stem}{replacement}");
+                if self.knows(&base) {
+                    return Cow::Owned(base);
+                }
+            }
+            if let Some(single) = undoubled(stem).filter(|single| self.knows(single)) {
+                return Cow::Owned(single.to_owned());
+            }
+        }
+        Cow::Borrowed(plural(word).unwrap_or(word))
+    }
+
+    /// What `word` denies with its prefix or ending: `unsafe` denies `safe`, `sugarless` `sugar`.
+    pub(super) fn denied<'a>(&self, word: &'a str) -> Option<&'a str> {
+        NEGATIVE_PREFIXES
+            .iter()
+            .find_map(|prefix| {
+                let base = word.strip_prefix(prefix)?;
+                let opposite = base.len() >= 3
+                    && self
+                        .word(word)
+                        .is_none_or(|w| !w.known || w.opposes(base));
+                (opposite && self.knows(&self.base(base))).then_some(base)
+            })
+    }
+}
+
+const NEGATIVE_PREFIXES: [&str; 7] = ["un", "non", "in", "im", "ir", "il", "dis"];
+
+/// What may end a word, and what its base may end in there. Looked through in this order.
+const ENDINGS: &[(&str, &[&str])] = &[
+    ("isations", &["ization"]),
+    ("isation", &["ization"]),
+    ("ising", &["ize", "ise"]),
+    ("ised", &["ize", "ise"]),
+    ("ises", &["ize", "ise"]),
+    ("ise", &["ize", "ise"]),
+    ("ies", &["y", "ie"]),
+    ("ied", &["y", "ie"]),
+    ("es", &["e", ""]),
+    ("s", &["", "e"]),
+    ("ing", &["", "e"]),
+    ("ed", &["", "e"]),
+    ("ours", &["or", "our"]),
+    ("our", &["or", "our"]),
+    ("tre", &["ter"]),
+    ("tres", &["ter"]),
+    ("yse", &["yze"]),
+    ("ogue", &["og"]),
+];
+
+/// `stem` without its last letter, if that is doubled.
+fn undoubled(stem: &str) -> Option<&str> {
+    let bytes = stem.as_bytes();
+    let (last, rest) = bytes.split_last()?;
+    if rest.last() == Some(last) {
+        stem.get(..rest.len())
+    } else {
+        None
+    }
+}
+
+/// A word that no list has, without the ending of a plural.
+fn plural(word: &str) -> Option<&str> {
+    word.strip_suffix('s')
+        .filter(|stem| stem.len() >= 3 && !stem.ends_with(['s', 'u', 'i']))
+}
+
+fn role_of(name: &str) -> Option<Role> {
+    Some(match name {
+        "filler" => Role::Filler,
+        "stop" => Role::Stop,
+        "preposition" => Role::Preposition,
+        "particle" => Role::Particle,
+        "negator" => Role::Negator,
+        "neutral" => Role::Neutral,
+        "explain" => Role::Explain,
+        "list" => Role::List,
+        "write" => Role::Write,
+        "number" => Role::Number,
+        "ordinal" => Role::Ordinal,
+        "unit" => Role::Unit,
+        "date" => Role::Date,
+        "entity" => Role::Entity,
+        "content" => Role::Content,
+        _ => return None,
+    })
+}

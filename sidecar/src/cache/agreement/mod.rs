@@ -1,0 +1,250 @@
+//! Whether two questions that an encoder finds similar may have one answer.
+//!
+//! Encoders place "turn on" beside "turn off" and "15 %" beside "50 %". Before a stored answer is served, the text that was asked and the
+//! text that was stored are compared by rules:
+//!
+//! 1. Texts that are the same agree. Other texts of more than [`MAX_BYTES`] do not.
+//! 2. Both are written in one script; code and quotations are the same, letter by letter.
+//! 3. As many negations in each, and about the same things. Of a pair such as on/off, up/down or to/from, not one on each side.
+//! 4. They ask for the same: a person, a time, a reason, yes or no.
+//! 5. Every number, unit, date, name and other word with a meaning of its own has its match in the other text: the same form, another
+//!    ending, another notation, or a word that shares a frequent sense. What only one text says must be a word that goes without saying.
+//! 6. No two things changed places, as in "from A to B" and "from B to A".
+//!
+//! What the rules do not understand disagrees, so a missing synonym costs a hit and not a wrong answer. The word lists are English; in
+//! other languages only their negations are known, so a text must have the same words there, in any order that rule 6 allows.
+//!
+//! Not done here: neither grammar nor knowledge of the world. Two texts of the same words that differ in the scope of one word
+//! ("only I can see" and "I can see only") agree.
+
+mod align;
+mod lexicon;
+mod numbers;
+mod question;
+mod reading;
+mod scan;
+mod script;
+
+use lexicon::PARTICLES;
+use reading::{Class, Reading};
+use scan::Marks;
+
+/// Bytes of a text that are read; of a longer one only the identical text agrees. Questions are shorter; pasted documents, where one
+/// word in a thousand may matter, are not.
+pub const MAX_BYTES: usize = 8 << 10;
+
+/// Why a stored answer is not served.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Disagreement {
+    /// A negation on one side, or opposites.
+    #[error("a negation or an opposite")]
+    Polarity,
+    /// Numbers.
+    #[error("a number")]
+    Number,
+    /// Units of measure and currencies.
+    #[error("a unit")]
+    Unit,
+    /// Weekdays, months, relative dates, tense.
+    #[error("a date or time")]
+    Date,
+    /// Names, files, addresses, identifiers, and words that no dictionary has.
+    #[error("a name")]
+    Entity,
+    /// Code between backticks.
+    #[error("code")]
+    Code,
+    /// Text between quotation marks.
+    #[error("a quotation")]
+    Quote,
+    /// Two things changed places.
+    #[error("the order of things")]
+    Order,
+    /// Scripts.
+    #[error("the language")]
+    Language,
+    /// Who, when, where, why, how many, yes or no.
+    #[error("what is asked for")]
+    Question,
+    /// Large, larger, largest.
+    #[error("the degree of a property")]
+    Degree,
+    /// Any other word, or the form of the answer.
+    #[error("a word")]
+    Content,
+    /// Texts that are too long to be compared.
+    #[error("the text, which is long")]
+    Length,
+}
+
+impl Disagreement {
+    /// All, for metrics that show each from the start.
+    pub const ALL: [Self; 13] = [
+        Self::Polarity,
+        Self::Number,
+        Self::Unit,
+        Self::Date,
+        Self::Entity,
+        Self::Code,
+        Self::Quote,
+        Self::Order,
+        Self::Language,
+        Self::Question,
+        Self::Degree,
+        Self::Content,
+        Self::Length,
+    ];
+
+    /// The label of a metric.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Polarity => "polarity",
+            Self::Number => "number",
+            Self::Unit => "unit",
+            Self::Date => "date",
+            Self::Entity => "entity",
+            Self::Code => "code",
+            Self::Quote => "quote",
+            Self::Order => "order",
+            Self::Language => "language",
+            Self::Question => "question",
+            Self::Degree => "degree",
+            Self::Content => "content",
+            Self::Length => "length",
+        }
+    }
+}
+
+/// Compares two questions; which of them was stored makes no difference.
+///
+/// Takes microseconds for ordinary questions; the word lists are read at the first call, which takes milliseconds.
+///
+/// # Errors
+/// The first disagreement found. The name is for metrics: a pair may disagree in more than one way.
+pub fn compare(asked: &str, stored: &str) -> Result<(), Disagreement> {
+    let (asked, stored) = (asked.trim(), stored.trim());
+    if asked == stored {
+        return Ok(());
+    }
+    if asked.len().max(stored.len()) > MAX_BYTES {
+        return Err(Disagreement::Length);
+    }
+    ensure(script::of(asked) == script::of(stored), Disagreement::Language)?;
+    let (a, b) = read_both(asked, stored)?;
+    check_polarity(&a, &b)?;
+    check_question(&a, &b)?;
+    check_numbers(&a, &b)?;
+    if a.items.is_empty() && b.items.is_empty() {
+        // Nothing but function words: "who are you" and "who am I".
+        return ensure(same_words(asked, stored), Disagreement::Content);
+    }
+    let alignment = align::align(&a.items, &b.items)?;
+    alignment.check_degrees(&a.items, &b.items)?;
+    alignment.check_order(&a.items, &b.items)?;
+    check_negated(&a, &b)
+}
+
+fn ensure(agrees: bool, disagreement: Disagreement) -> Result<(), Disagreement> {
+    if agrees { Ok(()) } else { Err(disagreement) }
+}
+
+/// Reads both. Marks that only one text has are no difference, if the other one has the words between them.
+fn read_both(asked: &str, stored: &str) -> Result<(Reading, Reading), Disagreement> {
+    let (a, b) = (Reading::of(asked, Marks::Kept), Reading::of(stored, Marks::Kept));
+    let mut one_sided = false;
+    for (class, disagreement) in [(Class::Code, Disagreement::Code), (Class::Quote, Disagreement::Quote)] {
+        let (mut held_a, mut held_b): (Vec<&str>, Vec<&str>) = (a.of_class(class).collect(), b.of_class(class).collect());
+        if held_a.is_empty() != held_b.is_empty() {
+            let within = if held_a.is_empty() { asked } else { stored };
+            let within = words_of(within);
+            let all = held_a.iter().chain(&held_b).all(|held| within.contains(&words_of(held)));
+            ensure(all, disagreement)?;
+            one_sided = true;
+        } else {
+            held_a.sort_unstable();
+            held_b.sort_unstable();
+            ensure(held_a == held_b, disagreement)?;
+        }
+    }
+    if one_sided {
+        return Ok((Reading::of(asked, Marks::Ignored), Reading::of(stored, Marks::Ignored)));
+    }
+    Ok((a, b))
+}
+
+/// In lower case, one space between and around words, and nothing else but signs that code has.
+fn words_of(text: &str) -> String {
+    let mut words = String::from(" ");
+    for word in text.to_lowercase().split(|c: char| c.is_whitespace() || matches!(c, '"' | '“' | '”' | '\'' | '‘' | '’' | '`' | ',' | '.' | '?' | '!')) {
+        if !word.is_empty() {
+            words.push_str(word);
+            words.push(' ');
+        }
+    }
+    words
+}
+
+fn same_words(asked: &str, stored: &str) -> bool {
+    words_of(asked) == words_of(stored)
+}
+
+fn check_polarity(a: &Reading, b: &Reading) -> Result<(), Disagreement> {
+    ensure(a.negations.len() == b.negations.len(), Disagreement::Polarity)?;
+    let mirrored = (0..PARTICLES.len()).any(|pair| {
+        let (of_a, of_b) = (a.particles >> (2 * pair) & 3, b.particles >> (2 * pair) & 3);
+        matches!((of_a, of_b), (1, 2) | (2, 1))
+    });
+    ensure(!mirrored, Disagreement::Polarity)
+}
+
+fn check_question(a: &Reading, b: &Reading) -> Result<(), Disagreement> {
+    ensure(a.asks.agree(b.asks), Disagreement::Question)?;
+    // "Write X" wants X, "how do I write X" wants advice.
+    ensure(!(a.form.writes && b.asks.how() || b.form.writes && a.asks.how()), Disagreement::Question)?;
+    let duty = |one: &Reading, other: &Reading| one.form.must && !one.form.may && other.form.may && !other.form.must;
+    let yes_no = a.asks.yes_no() && b.asks.yes_no();
+    ensure(!(yes_no && (duty(a, b) || duty(b, a))), Disagreement::Question)?;
+    let other_person = |one: &Reading, other: &Reading| {
+        one.person.mine && !one.person.yours && other.person.yours && !other.person.mine
+    };
+    ensure(!other_person(a, b) && !other_person(b, a), Disagreement::Entity)?;
+    let past = |one: &Reading, other: &Reading| one.time.past && !one.time.present && !other.time.past && (other.time.present || other.time.future);
+    ensure(!past(a, b) && !past(b, a), Disagreement::Date)
+}
+
+/// The same numbers, as often.
+fn check_numbers(a: &Reading, b: &Reading) -> Result<(), Disagreement> {
+    let numbers = |reading: &Reading| {
+        let mut numbers: Vec<String> = reading
+            .items
+            .iter()
+            .filter(|i| i.class == Class::Number && !i.optional)
+            .map(|i| i.text.clone())
+            .collect();
+        numbers.sort_unstable();
+        numbers
+    };
+    let (mut of_a, mut of_b) = (numbers(a), numbers(b));
+    // "one" may be a pronoun; it is a number where the other text has it.
+    of_a.retain(|n| n != "1");
+    of_b.retain(|n| n != "1");
+    ensure(of_a == of_b, Disagreement::Number)
+}
+
+/// Negations must be about the same: some item within reach of each is within reach of the other.
+fn check_negated(a: &Reading, b: &Reading) -> Result<(), Disagreement> {
+    /// Items that a negation may be about: an auxiliary in front of the subject negates the verb behind it.
+    const REACH: usize = 3;
+    let agrees = a.negations.iter().zip(&b.negations).all(|(i, j)| {
+        let reach = |reading: &'_ Reading, from: usize| reading.items.iter().skip(from).take(REACH).cloned().collect::<Vec<_>>();
+        let (near_a, near_b) = (reach(a, *i), reach(b, *j));
+        near_a.is_empty()
+            || near_b.is_empty()
+            || near_a.iter().any(|x| near_b.iter().any(|y| align::same(x, y)))
+    });
+    ensure(agrees, Disagreement::Polarity)
+}
+
+#[cfg(test)]
+mod tests;

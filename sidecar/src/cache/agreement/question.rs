@@ -1,0 +1,217 @@
+//! What a text asks for: a person, a time, a place, a reason, a manner, a number, yes or no.
+//!
+//! 1. A question word counts where it begins a clause, stands before an auxiliary (`in Docker how do I …`), or follows a verb of asking
+//!    (`tell me why …`). `When it rains, …` is no question.
+//! 2. `How` is read with its next word, `what` with its noun: `what time` asks when, `what makes` asks why.
+//! 3. A clause that begins with an auxiliary asks for yes or no, unless it is a request (`could you …`).
+//!
+//! English only: a text without English question words asks nothing here, and agrees with another such text.
+
+use super::scan::{Kind, Token};
+
+/// What is asked, one bit each.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Asks(u16);
+
+const WHO: u16 = 1;
+const WHEN: u16 = 1 << 1;
+const WHERE: u16 = 1 << 2;
+const WHY: u16 = 1 << 3;
+const HOW: u16 = 1 << 4;
+const HOW_MANY: u16 = 1 << 5;
+const HOW_MUCH: u16 = 1 << 6;
+const HOW_LONG: u16 = 1 << 7;
+const HOW_OFTEN: u16 = 1 << 8;
+const MEASURE: u16 = 1 << 9;
+const WHAT: u16 = 1 << 10;
+const WHAT_TO_DO: u16 = 1 << 11;
+const YES_NO: u16 = 1 << 12;
+/// Nothing, as a statement or a request does.
+const NOTHING: u16 = 1 << 13;
+
+/// What may stand for one another, when all other words agree: "how to X" and "X"; "what is X" and "explain X"; "what is the height"
+/// and "how tall"; "what can I do" and "how can I".
+const ALIKE: [(u16, u16); 6] = [
+    (NOTHING, HOW),
+    (NOTHING, WHAT),
+    (NOTHING, WHAT_TO_DO),
+    (WHAT, MEASURE),
+    (WHAT, WHAT_TO_DO),
+    (HOW, WHAT_TO_DO),
+];
+
+impl Asks {
+    /// Whether an answer to one may answer the other.
+    pub(super) fn agree(self, other: Self) -> bool {
+        self.covers(other) && other.covers(self)
+    }
+
+    fn covers(self, other: Self) -> bool {
+        let others = if other.0 == 0 { NOTHING } else { other.0 };
+        let own = if self.0 == 0 { NOTHING } else { self.0 };
+        let alike = ALIKE
+            .iter()
+            .filter(|(a, b)| others & a != 0 || others & b != 0)
+            .fold(others, |all, (a, b)| all | a | b);
+        own & !alike == 0
+    }
+
+    /// Asks how something is done.
+    pub(super) fn how(self) -> bool {
+        self.0 & HOW != 0
+    }
+
+    /// Asks for yes or no.
+    pub(super) fn yes_no(self) -> bool {
+        self.0 & YES_NO != 0
+    }
+}
+
+/// What a text asks, and which of its words only say so.
+#[derive(Debug, Default)]
+pub(super) struct Question {
+    pub(super) asks: Asks,
+    /// Indices of tokens.
+    pub(super) words: Vec<usize>,
+}
+
+/// Reads the tokens of a text.
+pub(super) fn read(tokens: &[Token]) -> Question {
+    let mut question = Question::default();
+    let mut begin = 0;
+    for clause in tokens.split(|t| t.kind == Kind::Break) {
+        question.clause(clause, begin);
+        begin += clause.len() + 1;
+    }
+    question
+}
+
+impl Question {
+    fn clause(&mut self, clause: &[Token], begin: usize) {
+        let text = |i: usize| clause.get(i).map_or("", |t| t.text.as_str());
+        let first = (0..clause.len())
+            .find(|i| !is_lead_in(text(*i)))
+            .unwrap_or(clause.len());
+        let mut found = false;
+        let mut asked = false;
+        for i in 0..clause.len() {
+            let word = stripped(text(i));
+            asked |= is_verb_of_asking(word);
+            if !is_question_word(word) {
+                continue;
+            }
+            let (next, after) = (text(i + 1), text(i + 2));
+            let may_be_conjunction = matches!(word, "when" | "where" | "who" | "which" | "what" | "whose");
+            let contracted = text(i).contains('\'');
+            let stands = (i == first && !(matches!(word, "when" | "where") && !is_auxiliary(next) && !contracted && !next.is_empty()))
+                || contracted
+                || (is_auxiliary(next) && !(may_be_conjunction && i > first && !asked && found))
+                    && !(word == "who" || word == "which" || word == "that") 
+                || asked
+                || (matches!(word, "how" | "why" | "what" | "which") && !found);
+            if !stands || (word == "who" || word == "which") && found {
+                continue;
+            }
+            let (asks, length) = meaning(word, next, after, &clause.get(i + 1..).unwrap_or_default());
+            self.asks.0 |= asks;
+            self.words.extend((i..i + length).map(|at| begin + at));
+            found = true;
+        }
+        if !found && is_auxiliary(text(first)) && !is_request(text(first), text(first + 1)) && first + 1 < clause.len() {
+            self.asks.0 |= YES_NO;
+        }
+    }
+}
+
+/// What a question word asks with its next words, and how many words say so.
+fn meaning(word: &str, next: &str, after: &str, rest: &[Token]) -> (u16, usize) {
+    match (word, next) {
+        ("who" | "whom" | "whose", _) => (WHO, 1),
+        ("when", _) => (WHEN, 1),
+        ("where", _) => (WHERE, 1),
+        ("why", _) => (WHY, 1),
+        ("how", "many") => (HOW_MANY, 2),
+        ("how", "much") => (HOW_MUCH, 2),
+        ("how", "long") => (HOW_LONG, 2),
+        ("how", "often" | "frequently") => (HOW_OFTEN, 2),
+        ("how", "come") => (WHY, 2),
+        (
+            "how",
+            "tall" | "high" | "old" | "big" | "large" | "small" | "heavy" | "fast" | "far" | "deep" | "wide" | "thick" | "hot" | "cold"
+            | "strong" | "expensive" | "soon" | "close" | "late" | "early" | "quickly",
+        ) => (MEASURE, 1),
+        ("how", _) => (HOW, 1),
+        (_, "time" | "year" | "date" | "day") if after != "of" => (WHEN, 2),
+        (_, "makes" | "make" | "made") => (WHY, 2),
+        (_, "is" | "was" | "are") if has(rest, 4, &["reason"]) => (WHY, 1),
+        (_, "is" | "was" | "are") if has(rest, 4, &["number"]) => (HOW_MANY, 1),
+        (_, "is" | "are") if has(rest, 4, &["way", "ways", "method", "process", "procedure", "steps", "formula"]) => (HOW, 1),
+        (_, "now" | "next" | "to") => (WHAT_TO_DO, 1),
+        (_, "can" | "could" | "should" | "shall" | "must" | "do" | "would" | "might")
+            if has(rest, 2, &["i", "we", "you", "one", "help"]) =>
+        {
+            (WHAT_TO_DO, 1)
+        }
+        _ => (WHAT, 1),
+    }
+}
+
+fn has(rest: &[Token], within: usize, words: &[&str]) -> bool {
+    rest.iter()
+        .take(within)
+        .any(|t| words.contains(&t.text.as_str()))
+}
+
+/// Without the ending of `what's`.
+fn stripped(word: &str) -> &str {
+    let end = word.find('\'').unwrap_or(word.len());
+    match word.get(..end).unwrap_or(word) {
+        "whats" => "what",
+        "hows" => "how",
+        "whos" => "who",
+        "wheres" => "where",
+        "whys" => "why",
+        other => other,
+    }
+}
+
+fn is_question_word(word: &str) -> bool {
+    matches!(
+        word,
+        "who" | "whom" | "whose" | "when" | "where" | "why" | "how" | "what" | "which"
+    )
+}
+
+pub(super) fn is_auxiliary(word: &str) -> bool {
+    let end = word.find('\'').unwrap_or(word.len());
+    let word = word.get(..end).unwrap_or(word);
+    matches!(
+        word.strip_suffix('n').filter(|w| w.len() > 1).unwrap_or(word),
+        "is" | "are" | "am" | "was" | "were" | "do" | "does" | "did" | "can" | "ca" | "cannot" | "could" | "will" | "wo" | "would" | "shall"
+            | "should" | "may" | "might" | "must" | "has" | "have" | "had" | "to"
+    )
+}
+
+/// `could you …` asks for something to be done.
+fn is_request(auxiliary: &str, next: &str) -> bool {
+    matches!(auxiliary, "can" | "could" | "would" | "will") && matches!(next, "you" | "somebody" | "someone" | "anybody" | "anyone")
+        || matches!(auxiliary, "may" | "might") && next == "i"
+        || auxiliary == "to"
+        || auxiliary == "do" && next != "you" && next != "i" && next != "we" && next != "they" && next != "the" && next != "people"
+}
+
+fn is_verb_of_asking(word: &str) -> bool {
+    matches!(
+        word,
+        "tell" | "know" | "explain" | "wonder" | "wondering" | "show" | "ask" | "curious" | "describe" | "question" | "teach" | "understand" | "find"
+    )
+}
+
+/// What may stand before the question itself.
+fn is_lead_in(word: &str) -> bool {
+    matches!(
+        word,
+        "and" | "but" | "so" | "or" | "then" | "also" | "please" | "hi" | "hello" | "hey" | "ok" | "okay" | "well" | "in" | "at" | "for" | "on"
+            | "to" | "from" | "by" | "with" | "of" | "just" | "sorry" | "quick" | "there"
+    )
+}
