@@ -11,7 +11,10 @@
 //! whether a candidate's question means the same is for the caller to judge, and [`Store::served`] for it to say.
 
 mod embedded;
+mod memory;
+mod partition;
 mod store;
+pub mod agreement;
 
 use std::fmt;
 use std::sync::Arc;

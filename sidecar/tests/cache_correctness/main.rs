@@ -1,0 +1,82 @@
+//! The committed pairs through the real encoder and the rules: wrong answers and lost hits are both a failure.
+//!
+//! `cargo bench -p benches --bench cache_correctness` prints the same by kind and threshold.
+
+mod suite;
+
+use std::collections::HashSet;
+
+use suite::{Judged, MiniLm, Outcome, Pair, committed, hits};
+use turnpike_core::cache::SemanticCacheConfig;
+use turnpike_sidecar::cache::agreement;
+
+/// Of the pairs with different answers: the project's target.
+const MOST_FALSE_HITS: f64 = 0.005;
+
+/// Of the pairs with one answer: a little below what was reached on both parts.
+const FEWEST_HITS: f64 = 0.60;
+
+fn share((part, all): (usize, usize)) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "hundreds of pairs")]
+    let share = part as f64 / all.max(1) as f64;
+    share
+}
+
+fn both_parts() -> Outcome<Vec<Pair>> {
+    let mut pairs = committed("development")?;
+    pairs.extend(committed("held_out")?);
+    Ok(pairs)
+}
+
+fn shown(judged: &[&Judged]) -> String {
+    let lines = judged
+        .iter()
+        .map(|j| format!("{:.3} {:?} {:?}", j.similarity, j.pair, j.refused));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn wrong_answers_are_rare_and_repeated_questions_hit() -> Outcome<()> {
+    let judged = MiniLm::load()?.judge(both_parts()?)?;
+    let threshold = SemanticCacheConfig::default().similarity_threshold;
+    let wrong: Vec<&Judged> = judged
+        .iter()
+        .filter(|j| !j.pair.same && j.is_hit(threshold, true))
+        .collect();
+    let false_hits = share(hits(&judged, false, threshold, true));
+    assert!(false_hits < MOST_FALSE_HITS, "{false_hits}\n{}", shown(&wrong));
+    let hit_rate = share(hits(&judged, true, threshold, true));
+    assert!(hit_rate >= FEWEST_HITS, "{hit_rate}");
+    Ok(())
+}
+
+#[test]
+fn the_rules_alone_refuse_what_an_encoder_would_let_pass() -> Outcome<()> {
+    let wrong: Vec<Pair> = both_parts()?
+        .into_iter()
+        .filter(|p| !p.same && agreement::compare(&p.a, &p.b).is_ok())
+        .collect();
+    let all = both_parts()?.iter().filter(|p| !p.same).count();
+    assert!(share((wrong.len(), all)) < MOST_FALSE_HITS, "{wrong:#?}");
+    Ok(())
+}
+
+#[test]
+fn it_makes_no_difference_which_of_the_two_was_stored() -> Outcome<()> {
+    for pair in both_parts()? {
+        let one = agreement::compare(&pair.a, &pair.b).is_ok();
+        let other = agreement::compare(&pair.b, &pair.a).is_ok();
+        assert_eq!(one, other, "{pair:?}");
+    }
+    Ok(())
+}
+
+#[test]
+fn every_pair_stands_once_and_there_are_enough_of_them() -> Outcome<()> {
+    let pairs = both_parts()?;
+    let distinct: HashSet<(&str, &str)> = pairs.iter().map(|p| (&*p.a, &*p.b)).collect();
+    assert_eq!(distinct.len(), pairs.len());
+    let same = pairs.iter().filter(|p| p.same).count();
+    assert!(same >= 300 && pairs.len() - same >= 300, "{same} of {}", pairs.len());
+    Ok(())
+}

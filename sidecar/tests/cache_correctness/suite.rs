@@ -1,0 +1,146 @@
+//! Pairs of questions with the verdict of a person, and what the cache makes of them: the test and the benchmark share this file.
+//!
+//! `development.jsonl` and `held_out.jsonl` were both written before the rules of `turnpike_sidecar::cache::agreement`; rules and word
+//! lists were changed by the first alone.
+
+use std::collections::HashMap;
+use std::error::Error;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use turnpike_core::config::Precision;
+use turnpike_sidecar::cache::agreement;
+use turnpike_sidecar::encoder::{Embedding, OnnxEncoder};
+use turnpike_sidecar::model::Model as _;
+use turnpike_sidecar::onnx::{Device, ModelFiles, Source, runtime};
+use turnpike_sidecar::tokenizer::TextTokenizer;
+
+pub(crate) type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+/// Texts of one forward.
+const BATCH: usize = 32;
+
+/// One line of a file: two questions, and whether the answer to one serves the other.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Pair {
+    pub(crate) a: String,
+    pub(crate) b: String,
+    /// In pair files of others: `label`, 0 or 1.
+    #[serde(alias = "label", deserialize_with = "truth")]
+    pub(crate) same: bool,
+    #[serde(default = "unnamed")]
+    pub(crate) kind: String,
+}
+
+fn truth<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    let value = serde_json::Value::deserialize(deserializer)?;
+    Ok(value == true || value == 1)
+}
+
+fn unnamed() -> String {
+    "all".to_owned()
+}
+
+/// A pair with what an encoder and the rules say.
+#[derive(Debug)]
+pub(crate) struct Judged {
+    pub(crate) pair: Pair,
+    pub(crate) similarity: f32,
+    /// Why it is refused, as a metric names it.
+    pub(crate) refused: Option<&'static str>,
+}
+
+impl Judged {
+    /// Whether the cache would serve one for the other.
+    pub(crate) fn is_hit(&self, threshold: f32, guarded: bool) -> bool {
+        self.similarity >= threshold && !(guarded && self.refused.is_some())
+    }
+}
+
+/// Pairs of a file of JSON lines.
+pub(crate) fn pairs(path: &Path) -> Outcome<Vec<Pair>> {
+    let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
+    let lines = text.lines().filter(|line| !line.is_empty());
+    Ok(lines.map(serde_json::from_str).collect::<Result<_, _>>()?)
+}
+
+/// The committed pairs: `development` or `held_out`.
+pub(crate) fn committed(part: &str) -> Outcome<Vec<Pair>> {
+    let folder = root().join("sidecar/tests/cache_correctness");
+    pairs(&folder.join(format!("{part}.jsonl")))
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// The encoder of the demo, MiniLM.
+#[derive(Debug)]
+pub(crate) struct MiniLm {
+    tokenizer: TextTokenizer,
+    encoder: OnnxEncoder,
+}
+
+impl MiniLm {
+    pub(crate) fn load() -> Outcome<Self> {
+        let folder = from_env("TURNPIKE_MODEL_DIR", ".cache/models/all-MiniLM-L6-v2");
+        let library = from_env("ORT_DYLIB_PATH", ".cache/onnxruntime/libonnxruntime.so");
+        let loaded = || -> Outcome<Self> {
+            let files = ModelFiles::find(&Source::Folder(folder.clone()), Precision::Fp32)?;
+            let environment = runtime::environment(Some(&library))?;
+            Ok(Self {
+                tokenizer: TextTokenizer::from_file(&folder.join("tokenizer.json"), 256, "")?,
+                encoder: OnnxEncoder::load(&environment, &files, 0, Device::Cpu, 0)?,
+            })
+        };
+        loaded().map_err(|e| format!("{e}; run: make setup").into())
+    }
+
+    /// Embeds every text of `pairs` once and asks the rules about every pair.
+    pub(crate) fn judge(&self, pairs: Vec<Pair>) -> Outcome<Vec<Judged>> {
+        let mut texts: Vec<&str> = pairs.iter().flat_map(|p| [&*p.a, &*p.b]).collect();
+        // By length, so that a batch has little padding.
+        texts.sort_unstable_by_key(|text| (text.len(), *text));
+        texts.dedup();
+        let mut embeddings: HashMap<String, Embedding> = HashMap::new();
+        for batch in texts.chunks(BATCH) {
+            let rows = batch
+                .iter()
+                .map(|text| self.tokenizer.tokenize(text))
+                .collect::<Result<Vec<_>, _>>()?;
+            let vectors = self.encoder.forward(&rows.iter().collect::<Vec<_>>())?;
+            embeddings.extend(batch.iter().map(|t| (*t).to_owned()).zip(vectors));
+        }
+        let similarity = |pair: &Pair| {
+            let (a, b) = (embeddings.get(&pair.a)?, embeddings.get(&pair.b)?);
+            Some(a.similarity(b))
+        };
+        pairs
+            .into_iter()
+            .map(|pair| {
+                Ok(Judged {
+                    similarity: similarity(&pair).ok_or("a text without an embedding")?,
+                    refused: agreement::compare(&pair.a, &pair.b).err().map(|d| d.name()),
+                    pair,
+                })
+            })
+            .collect()
+    }
+}
+
+fn from_env(variable: &str, default: &str) -> PathBuf {
+    std::env::var_os(variable).map_or_else(|| root().join(default), PathBuf::from)
+}
+
+/// Hits among the pairs of one verdict: `(hits, pairs)`.
+pub(crate) fn hits<'a>(
+    judged: impl IntoIterator<Item = &'a Judged>,
+    same: bool,
+    threshold: f32,
+    guarded: bool,
+) -> (usize, usize) {
+    let of_verdict = judged.into_iter().filter(|j| j.pair.same == same);
+    of_verdict.fold((0, 0), |(hits, all), j| {
+        (hits + usize::from(j.is_hit(threshold, guarded)), all + 1)
+    })
+}
