@@ -122,7 +122,7 @@ fn similar(one: &Item, other: &Item) -> bool {
         return false;
     }
     let shared = match (one.word, other.word) {
-        (Some(a), Some(b)) => a.means(b) && !a.opposes(&other.text) && !b.opposes(&one.text),
+        (Some(a), Some(b)) if !one.capital && !other.capital => a.means(b) && !a.opposes(&other.text) && !b.opposes(&one.text),
         _ => false,
     };
     shared || misspelt(one, other)
@@ -130,7 +130,7 @@ fn similar(one: &Item, other: &Item) -> bool {
 
 /// One letter more, less, other or exchanged, where one of the two is no word and no name.
 fn misspelt(one: &Item, other: &Item) -> bool {
-    let knows = |i: &Item| Lexicon::get().knows(&i.text);
+    let knows = |i: &Item| Lexicon::get().spells(&i.text);
     let (wrong, right) = match (knows(one), knows(other)) {
         (true, false) => (other, one),
         (false, true) => (one, other),
@@ -232,6 +232,9 @@ struct Place {
     link: &'static str,
     before: Option<usize>,
     after: Option<usize>,
+    class: Class,
+    modifier: bool,
+    passive: bool,
 }
 
 impl Places {
@@ -252,6 +255,12 @@ impl Places {
                 link: item.link,
                 before,
                 after: None,
+                class: match item.class {
+                    Class::Number | Class::Unit | Class::Date => item.class,
+                    _ => Class::Content,
+                },
+                modifier: item.class == Class::Content && item.word.is_some_and(|w| w.modifier),
+                passive: item.passive,
             };
             at.insert(number, place);
             order.push(number);
@@ -274,6 +283,12 @@ fn exchanged(a: &Places, b: &Places, x: usize, y: usize) -> bool {
     };
     let joined = |second: &Place, first: usize| matches!(second.link, "and" | "or" | "versus") && second.before == Some(first);
     if joined(ay, x) && joined(bx, y) {
+        return false;
+    }
+    // A property, or a number and a month, cannot change places with a thing; a verb's subject and object do when its voice changes.
+    let other_kind = ax.class != ay.class || ax.modifier != ay.modifier;
+    let other_voice = ax.passive != bx.passive || ay.passive != by.passive;
+    if other_kind || other_voice {
         return false;
     }
     stands_for(ax, by) && stands_for(ay, bx)

@@ -17,6 +17,10 @@ const WORDNET: &str = include_str!("wordnet.txt");
 pub(super) enum Role {
     /// Politeness and frames.
     Filler,
+    /// The same, at either end of a text.
+    Edge,
+    /// May be left out.
+    Soft,
     /// Function words.
     Stop,
     /// Says whose thing follows.
@@ -48,12 +52,11 @@ pub(super) enum Role {
 }
 
 /// Words of one pair say opposite ways, and much else besides: they count only where each side has one of them.
-pub(super) const PARTICLES: [(&str, &str); 7] = [
+pub(super) const PARTICLES: [(&str, &str); 6] = [
     ("up", "down"),
     ("in", "out"),
     ("on", "off"),
     ("over", "under"),
-    ("to", "from"),
     ("above", "below"),
     ("inside", "outside"),
 ];
@@ -68,6 +71,8 @@ pub(super) struct Word {
     senses: Vec<u32>,
     opposites: Vec<&'static str>,
     known: bool,
+    /// Only says how something is: an adjective or adverb.
+    pub(super) modifier: bool,
 }
 
 impl Word {
@@ -93,6 +98,8 @@ pub(super) struct Lexicon {
     /// The first word of each phrase, and the most words of one that begins so.
     phrases: HashMap<&'static str, usize>,
     irregular: HashMap<&'static str, &'static str>,
+    /// Words that are too rare to be related to others, sorted.
+    rare: Vec<&'static str>,
     senses: u32,
 }
 
@@ -155,6 +162,11 @@ impl Lexicon {
         self.words.get(text).is_some_and(|word| word.known)
     }
 
+    /// Whether it is a word at all, however rare.
+    pub(super) fn spells(&self, text: &str) -> bool {
+        self.knows(text) || self.rare.binary_search(&text).is_ok()
+    }
+
     fn read_english(&mut self, line: &'static str) {
         let Some((role, words)) = line.split_once(": ") else {
             return;
@@ -199,11 +211,14 @@ impl Lexicon {
             "=" | "~" => self.add_sense(words),
             "!" => self.add_opposites(words),
             ">" => self.irregular.extend(words.split_once(' ')),
-            "." => {
+            "." | ":" => {
                 for word in words.split(' ') {
-                    self.words.entry(word).or_default().known = true;
+                    let entry = self.words.entry(word).or_default();
+                    entry.known = true;
+                    entry.modifier = kind == ":";
                 }
             }
+            "," => self.rare.extend(words.split(' ')),
             _ => {}
         }
     }
@@ -278,8 +293,8 @@ const ENDINGS: &[(&str, &[&str])] = &[
     ("ied", &["y", "ie"]),
     ("es", &["e", ""]),
     ("s", &["", "e"]),
-    ("ing", &["", "e"]),
-    ("ed", &["", "e"]),
+    ("ing", &["e", ""]),
+    ("ed", &["e", ""]),
     ("ours", &["or", "our"]),
     ("our", &["or", "our"]),
     ("tre", &["ter"]),
@@ -308,6 +323,8 @@ fn plural(word: &str) -> Option<&str> {
 fn role_of(name: &str) -> Option<Role> {
     Some(match name {
         "filler" => Role::Filler,
+        "edge" => Role::Edge,
+        "soft" => Role::Soft,
         "stop" => Role::Stop,
         "preposition" => Role::Preposition,
         "particle" => Role::Particle,

@@ -201,7 +201,7 @@ fn check_polarity(a: &Reading, b: &Reading) -> Result<(), Disagreement> {
 fn check_question(a: &Reading, b: &Reading) -> Result<(), Disagreement> {
     ensure(a.asks.agree(b.asks), Disagreement::Question)?;
     // "Write X" wants X, "how do I write X" wants advice.
-    ensure(!(a.form.writes && b.asks.how() || b.form.writes && a.asks.how()), Disagreement::Question)?;
+    ensure(a.form.writes == b.form.writes || !(a.asks.how() || b.asks.how()), Disagreement::Question)?;
     let duty = |one: &Reading, other: &Reading| one.form.must && !one.form.may && other.form.may && !other.form.must;
     let yes_no = a.asks.yes_no() && b.asks.yes_no();
     ensure(!(yes_no && (duty(a, b) || duty(b, a))), Disagreement::Question)?;

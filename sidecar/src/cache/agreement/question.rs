@@ -26,12 +26,18 @@ const MEASURE: u16 = 1 << 9;
 const WHAT: u16 = 1 << 10;
 const WHAT_TO_DO: u16 = 1 << 11;
 const YES_NO: u16 = 1 << 12;
+/// Yes or no, from the one who is asked: `do you deliver`.
+const YES_NO_OF_YOU: u16 = 1 << 14;
+/// `Could you …`.
+const REQUEST: u16 = 1 << 15;
 /// Nothing, as a statement or a request does.
 const NOTHING: u16 = 1 << 13;
 
 /// What may stand for one another, when all other words agree: "how to X" and "X"; "what is X" and "explain X"; "what is the height"
 /// and "how tall"; "what can I do" and "how can I".
-const ALIKE: [(u16, u16); 6] = [
+const ALIKE: [(u16, u16); 8] = [
+    (NOTHING, REQUEST),
+    (REQUEST, YES_NO_OF_YOU),
     (NOTHING, HOW),
     (NOTHING, WHAT),
     (NOTHING, WHAT_TO_DO),
@@ -47,13 +53,24 @@ impl Asks {
     }
 
     fn covers(self, other: Self) -> bool {
-        let others = if other.0 == 0 { NOTHING } else { other.0 };
-        let own = if self.0 == 0 { NOTHING } else { self.0 };
+        let (own, others) = (self.or_nothing(), other.or_nothing());
         let alike = ALIKE
             .iter()
-            .filter(|(a, b)| others & a != 0 || others & b != 0)
-            .fold(others, |all, (a, b)| all | a | b);
+            .fold(others, |all, (a, b)| match (others & a != 0, others & b != 0) {
+                (true, _) => all | b,
+                (_, true) => all | a,
+                _ => all,
+            });
         own & !alike == 0
+    }
+
+    /// A request beside a question only frames it.
+    fn or_nothing(self) -> u16 {
+        match self.0 {
+            0 => NOTHING,
+            asks if asks & !REQUEST != 0 => asks & !REQUEST,
+            asks => asks,
+        }
     }
 
     /// Asks how something is done.
@@ -63,7 +80,7 @@ impl Asks {
 
     /// Asks for yes or no.
     pub(super) fn yes_no(self) -> bool {
-        self.0 & YES_NO != 0
+        self.0 & (YES_NO | YES_NO_OF_YOU) != 0
     }
 }
 
@@ -73,21 +90,28 @@ pub(super) struct Question {
     pub(super) asks: Asks,
     /// Indices of tokens.
     pub(super) words: Vec<usize>,
+    /// Indices of nouns that only name the kind of thing asked for: `which city is …`.
+    pub(super) nouns: Vec<usize>,
 }
 
 /// Reads the tokens of a text.
 pub(super) fn read(tokens: &[Token]) -> Question {
     let mut question = Question::default();
-    let mut begin = 0;
+    let mut begin: usize = 0;
     for clause in tokens.split(|t| t.kind == Kind::Break) {
-        question.clause(clause, begin);
+        let joined = begin
+            .checked_sub(1)
+            .and_then(|i| tokens.get(i))
+            .is_some_and(|t| t.text == ",");
+        question.clause(clause, begin, joined);
         begin += clause.len() + 1;
     }
     question
 }
 
 impl Question {
-    fn clause(&mut self, clause: &[Token], begin: usize) {
+    /// `joined`: a comma stands before it.
+    fn clause(&mut self, clause: &[Token], begin: usize, joined: bool) {
         let text = |i: usize| clause.get(i).map_or("", |t| t.text.as_str());
         let first = (0..clause.len())
             .find(|i| !is_lead_in(text(*i)))
@@ -100,31 +124,81 @@ impl Question {
             if !is_question_word(word) {
                 continue;
             }
-            let (next, after) = (text(i + 1), text(i + 2));
-            let may_be_conjunction = matches!(word, "when" | "where" | "who" | "which" | "what" | "whose");
-            let contracted = text(i).contains('\'');
-            let stands = (i == first && !(matches!(word, "when" | "where") && !is_auxiliary(next) && !contracted && !next.is_empty()))
-                || contracted
-                || (is_auxiliary(next) && !(may_be_conjunction && i > first && !asked && found))
-                    && !(word == "who" || word == "which" || word == "that") 
-                || asked
-                || (matches!(word, "how" | "why" | "what" | "which") && !found);
-            if !stands || (word == "who" || word == "which") && found {
+            let place = Place {
+                first: i == first,
+                joined,
+                contracted: text(i).len() > word.len(),
+                before_auxiliary: is_auxiliary(text(i + 1)),
+                asked,
+                found,
+                alone: i + 1 == clause.len(),
+            };
+            if !place.asks(word) {
                 continue;
             }
-            let (asks, length) = meaning(word, next, after, &clause.get(i + 1..).unwrap_or_default());
+            let next = if place.contracted { "is" } else { text(i + 1) };
+            let (asks, length) = meaning(word, next, clause.get(i + 1..).unwrap_or_default());
             self.asks.0 |= asks;
+            let length = if place.contracted { 1 } else { length };
             self.words.extend((i..i + length).map(|at| begin + at));
+            if matches!(word, "what" | "which") && asks == WHAT && !place.contracted && is_auxiliary(text(i + 2)) && !is_auxiliary(next) {
+                self.nouns.push(begin + i + 1);
+            }
             found = true;
         }
-        if !found && is_auxiliary(text(first)) && !is_request(text(first), text(first + 1)) && first + 1 < clause.len() {
-            self.asks.0 |= YES_NO;
+        if !found && first + 1 < clause.len() {
+            self.asks.0 |= without_question_word(text(first), text(first + 1));
         }
     }
 }
 
+/// Where a question word stands in its clause.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    first: bool,
+    joined: bool,
+    contracted: bool,
+    before_auxiliary: bool,
+    /// A verb of asking stands before it.
+    asked: bool,
+    /// Another question word stands before it.
+    found: bool,
+    alone: bool,
+}
+
+impl Place {
+    /// Whether `word` asks here; otherwise it joins clauses.
+    fn asks(self, word: &str) -> bool {
+        match word {
+            "when" | "where" => {
+                (self.first && (self.before_auxiliary || self.contracted || self.alone))
+                    || (!self.found && (self.asked || self.before_auxiliary))
+            }
+            "who" | "whom" | "whose" => (self.first && !self.joined) || (self.asked && !self.found),
+            "which" => !self.found && !(self.first && self.joined),
+            _ => !self.found || self.before_auxiliary,
+        }
+    }
+}
+
+/// What a clause asks that begins with an auxiliary.
+fn without_question_word(first: &str, second: &str) -> u16 {
+    if !is_auxiliary(first) || first == "to" {
+        return 0;
+    }
+    match (first, second) {
+        ("can" | "could" | "would" | "will", "you" | "somebody" | "someone" | "anybody" | "anyone") => REQUEST,
+        ("may" | "might", "i") => REQUEST,
+        (_, "you") => YES_NO_OF_YOU,
+        ("do", "i" | "we" | "they" | "the" | "my" | "people" | "these" | "those") => YES_NO,
+        // `Do the dishes` is no question; `do dogs dream` is, and is not told apart.
+        ("do" | "have", _) => 0,
+        _ => YES_NO,
+    }
+}
+
 /// What a question word asks with its next words, and how many words say so.
-fn meaning(word: &str, next: &str, after: &str, rest: &[Token]) -> (u16, usize) {
+fn meaning(word: &str, next: &str, rest: &[Token]) -> (u16, usize) {
     match (word, next) {
         ("who" | "whom" | "whose", _) => (WHO, 1),
         ("when", _) => (WHEN, 1),
@@ -141,9 +215,10 @@ fn meaning(word: &str, next: &str, after: &str, rest: &[Token]) -> (u16, usize) 
             | "strong" | "expensive" | "soon" | "close" | "late" | "early" | "quickly",
         ) => (MEASURE, 1),
         ("how", _) => (HOW, 1),
-        (_, "time" | "year" | "date" | "day") if after != "of" => (WHEN, 2),
+        (_, "time" | "year" | "date" | "day") if !has(rest, 2, &["of"]) => (WHEN, 2),
+        (_, "is" | "was" | "are" | "does" | "do" | "would") if has(rest, 4, &["cost", "price", "fee", "salary"]) => (HOW_MUCH, 1),
         (_, "makes" | "make" | "made") => (WHY, 2),
-        (_, "is" | "was" | "are") if has(rest, 4, &["reason"]) => (WHY, 1),
+        (_, "is" | "was" | "are") if has(rest, 3, &["reason"]) => (WHY, 1),
         (_, "is" | "was" | "are") if has(rest, 4, &["number"]) => (HOW_MANY, 1),
         (_, "is" | "are") if has(rest, 4, &["way", "ways", "method", "process", "procedure", "steps", "formula"]) => (HOW, 1),
         (_, "now" | "next" | "to") => (WHAT_TO_DO, 1),
@@ -190,14 +265,6 @@ pub(super) fn is_auxiliary(word: &str) -> bool {
         "is" | "are" | "am" | "was" | "were" | "do" | "does" | "did" | "can" | "ca" | "cannot" | "could" | "will" | "wo" | "would" | "shall"
             | "should" | "may" | "might" | "must" | "has" | "have" | "had" | "to"
     )
-}
-
-/// `could you …` asks for something to be done.
-fn is_request(auxiliary: &str, next: &str) -> bool {
-    matches!(auxiliary, "can" | "could" | "would" | "will") && matches!(next, "you" | "somebody" | "someone" | "anybody" | "anyone")
-        || matches!(auxiliary, "may" | "might") && next == "i"
-        || auxiliary == "to"
-        || auxiliary == "do" && next != "you" && next != "i" && next != "we" && next != "they" && next != "the" && next != "people"
 }
 
 fn is_verb_of_asking(word: &str) -> bool {

@@ -36,6 +36,8 @@ pub(super) struct Item {
     pub(super) optional: bool,
     /// Written with a capital letter where no sentence begins.
     pub(super) capital: bool,
+    /// Something is done to what stands before it: `the plant is watered`.
+    pub(super) passive: bool,
 }
 
 /// How much of a property.
@@ -100,7 +102,14 @@ impl Reading {
             link: "",
             beside_number: false,
             capital: false,
+            upper: false,
+            before: String::new(),
+            sentence: 0,
+            since_be: usize::MAX,
+            comma: None,
+            edges: Vec::new(),
         };
+        let mixed_case = text.contains(char::is_lowercase);
         let mut at = 0;
         let mut skip = question.words.iter().peekable();
         while let Some(token) = tokens.get(at) {
@@ -108,11 +117,18 @@ impl Reading {
             let length = if skip.next_if(|i| **i == at).is_some() {
                 reader.question_word(token)
             } else {
+                reader.upper = mixed_case && token.upper;
                 reader.token(tokens.get(at..).unwrap_or_default())
             };
+            if question.nouns.contains(&at)
+                && let Some(item) = reader.reading.items.last_mut()
+            {
+                item.optional = true;
+            }
+            reader.before.clone_from(&token.text);
             at += length.max(1);
         }
-        reader.reading
+        reader.finish()
     }
 
     /// Texts of the items of `class`.
@@ -130,7 +146,19 @@ struct Reader {
     reading: Reading,
     link: &'static str,
     beside_number: bool,
+    /// Of the token that is read.
     capital: bool,
+    upper: bool,
+    /// Of the token before.
+    before: String,
+    /// Items before this sentence.
+    sentence: usize,
+    /// Tokens since a form of `be`.
+    since_be: usize,
+    /// Items and negations before the last comma of this sentence.
+    comma: Option<(usize, usize)>,
+    /// Indices of items that count only between others.
+    edges: Vec<usize>,
 }
 
 impl Reader {
@@ -149,9 +177,19 @@ impl Reader {
             return 1;
         };
         let beside_number = std::mem::take(&mut self.beside_number);
+        self.since_be = self.since_be.saturating_add(1);
         self.capital = token.capital;
         match token.kind {
-            Kind::Break => self.link = "",
+            Kind::Break => {
+                self.link = "";
+                self.drop_tag();
+                if token.text == "," {
+                    self.comma = Some((self.reading.items.len(), self.reading.negations.len()));
+                } else {
+                    self.comma = None;
+                    self.sentence = self.reading.items.len();
+                }
+            }
             Kind::Number => self.number(token.text.clone(), false),
             Kind::Ordinal => self.push(Class::Number, token.text.clone(), None),
             Kind::Unit => self.unit(&token.text),
@@ -212,6 +250,10 @@ impl Reader {
     fn plain_word(&mut self, text: &str) {
         self.flags(text);
         let own = self.lexicon.word(text);
+        if self.upper && own.is_some_and(|w| !matches!(w.role, None | Some(Role::Negator | Role::Unit | Role::Entity))) {
+            // `US`, `IT`, `AND`: a name, though its letters are those of a function word.
+            return self.push(Class::Entity, text.to_uppercase(), None);
+        }
         if self.role(text, own) {
             return;
         }
@@ -229,6 +271,7 @@ impl Reader {
         self.push(class, base.into_owned(), word);
         if let Some(item) = self.reading.items.last_mut() {
             item.degree = degree;
+            item.passive = self.since_be <= 3 && (text.ends_with("ed") || text.ends_with("en") || base_differs(text, &item.text));
         }
     }
 
@@ -241,7 +284,23 @@ impl Reader {
         let shown = || form.map_or_else(|| text.to_owned(), str::to_owned);
         match role {
             Role::Filler => {}
-            Role::Stop => self.link = self.link_after(text),
+            Role::Edge => {
+                self.edges.push(self.reading.items.len());
+                self.push(Class::Content, shown(), word);
+                self.make_optional();
+            }
+            Role::Soft => {
+                let base = self.lexicon.base(text);
+                self.push(Class::Content, base.clone().into_owned(), self.lexicon.word(&base).or(word));
+                self.make_optional();
+            }
+            Role::Neutral | Role::Explain | Role::List | Role::Write if !self.is_request() => return false,
+            Role::Stop => {
+                self.link = self.link_after(text);
+                if matches!(text, "is" | "are" | "was" | "were" | "be" | "been" | "being") {
+                    self.since_be = 0;
+                }
+            }
             Role::Preposition | Role::Particle => self.link = form.or_else(|| preposition(text)).unwrap_or("on"),
             Role::Negator => self.negate(),
             Role::Neutral => self.reading.form.neutral = true,
@@ -273,13 +332,51 @@ impl Reader {
             Role::List => "list",
             _ => "write",
         };
-        if role == Role::Write && self.reading.items.is_empty() {
-            self.reading.form.writes = true;
-        }
+        self.reading.form.writes |= role == Role::Write;
         self.push(Class::Form, form.to_owned(), self.lexicon.word(text));
-        if let Some(item) = self.reading.items.last_mut() {
-            item.optional = role != Role::Write;
+        if role != Role::Write {
+            self.make_optional();
         }
+    }
+
+    /// Whether a verb that stands here asks for an answer, and is no part of what is asked about: `show me …`, not `how do I show …`.
+    fn is_request(&self) -> bool {
+        let own = matches!(self.before.as_str(), "i" | "we" | "they" | "he" | "she" | "it" | "the" | "a" | "my")
+            || (self.before == "you" && self.reading.asks.how());
+        self.reading.items.iter().skip(self.sentence).all(|i| i.optional)
+            && !own
+            && !(self.before == "to" && self.reading.asks.how())
+    }
+
+    fn make_optional(&mut self) {
+        if let Some(item) = self.reading.items.last_mut() {
+            item.optional = true;
+        }
+    }
+
+    /// `…, isn't it?` denies nothing.
+    fn drop_tag(&mut self) {
+        if let Some((items, negations)) = self.comma
+            && items > 0
+            && items == self.reading.items.len()
+        {
+            self.reading.negations.truncate(negations);
+        }
+    }
+
+    /// Takes out what is said at either end of the text for politeness.
+    fn finish(mut self) -> Reading {
+        self.drop_tag();
+        let items = &self.reading.items;
+        let is_edge = |i: usize| self.edges.contains(&i);
+        let first = (0..items.len()).find(|i| !is_edge(*i)).unwrap_or(items.len());
+        let last = (0..items.len()).rev().find(|i| !is_edge(*i)).map_or(first, |i| i + 1);
+        for place in &mut self.reading.negations {
+            *place = place.saturating_sub(first);
+        }
+        self.reading.items.truncate(last);
+        self.reading.items.drain(..first);
+        self.reading
     }
 
     fn number(&mut self, value: String, word: bool) {
@@ -342,6 +439,7 @@ impl Reader {
             link: self.link,
             optional: false,
             capital: self.capital,
+            passive: false,
         });
     }
 
@@ -416,6 +514,11 @@ fn joined(first: &str, second: &str, word: bool) -> Option<String> {
     let (a, b): (u64, u64) = (first.parse().ok()?, second.parse().ok()?);
     let fits = word && a >= 20 && ((a % 10 == 0 && b < 10) || (a % 100 == 0 && b < 100) || (a % 1000 == 0 && b < 1000));
     (fits && b > 0).then(|| a.saturating_add(b).to_string())
+}
+
+/// An irregular participle: another word than its base.
+fn base_differs(text: &str, base: &str) -> bool {
+    text != base && !text.ends_with('s') && !text.ends_with("ing")
 }
 
 fn preposition(text: &str) -> Option<&'static str> {

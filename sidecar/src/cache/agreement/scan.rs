@@ -44,6 +44,8 @@ pub(super) struct Token {
     pub(super) text: String,
     /// A capital letter where no sentence begins.
     pub(super) capital: bool,
+    /// Capital letters alone, two or more.
+    pub(super) upper: bool,
 }
 
 /// The tokens of `text`.
@@ -127,7 +129,7 @@ impl Scan {
                 self.piece(piece);
             }
             if line.ends_with('\n') {
-                self.push_break();
+                self.push_break("\n");
             }
         }
     }
@@ -147,7 +149,7 @@ impl Scan {
         };
         self.bare(bare);
         if tail.contains(['.', ',', '?', '!', ';', ':', '…']) {
-            self.push_break();
+            self.push_break(tail);
         }
     }
 
@@ -164,7 +166,7 @@ impl Scan {
             },
         }
         if piece.contains(['.', ',', '?', '!', ';', ':', '。']) {
-            self.push_break();
+            self.push_break(piece);
         }
     }
 
@@ -203,6 +205,11 @@ impl Scan {
         if word.is_empty() {
             return;
         }
+        let after_number = self.tokens.last().is_some_and(|t| t.kind == Kind::Number);
+        if after_number && word.len() <= 4 && word.contains(char::is_uppercase) {
+            // The case tells `MB` from `Mb`.
+            return self.push(Kind::Unit, word.to_owned());
+        }
         let begins = self.tokens.last().is_none_or(|t| t.kind == Kind::Break);
         let capital = written.chars().next().is_some_and(char::is_uppercase) && !begins;
         self.tokens.push(Token {
@@ -210,6 +217,7 @@ impl Scan {
             // The dots of `U.S.` and `a.m.` go.
             text: word.to_lowercase().replace('.', "").replace('’', "'"),
             capital,
+            upper: word.len() > 1 && word.chars().all(char::is_uppercase),
         });
     }
 
@@ -229,12 +237,21 @@ impl Scan {
             kind,
             text,
             capital: false,
+            upper: false,
         });
     }
 
-    fn push_break(&mut self) {
-        if self.tokens.last().is_some_and(|t| t.kind != Kind::Break) {
-            self.push(Kind::Break, String::new());
+    /// `tail`: the punctuation. A break remembers whether a comma is all of it.
+    fn push_break(&mut self, tail: &str) {
+        let sentence = tail.contains(['.', '?', '!', ';', ':', '…', '\n']);
+        match self.tokens.last_mut() {
+            Some(last) if last.kind == Kind::Break => {
+                if sentence {
+                    last.text.clear();
+                }
+            }
+            Some(_) => self.push(Kind::Break, if sentence { String::new() } else { ",".to_owned() }),
+            None => {}
         }
     }
 }
