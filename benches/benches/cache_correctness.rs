@@ -40,8 +40,12 @@ fn main() -> Result<()> {
         return Ok(());
     }
     println!("set-up: {}", set_up());
-    println!("all-MiniLM-L6-v2 in f32; a hit is a similarity of at least the threshold and, with the rules, their consent");
-    println!("hits of paraphrases are wanted; of hard negatives, questions with another answer, they are wrong\n");
+    println!(
+        "all-MiniLM-L6-v2 in f32; a hit is a similarity of at least the threshold and, with the rules, their consent"
+    );
+    println!(
+        "hits of paraphrases are wanted; of hard negatives, questions with another answer, they are wrong\n"
+    );
     let default = SemanticCacheConfig::default().similarity_threshold;
     report(default).map_err(|e| anyhow::anyhow!("{e}"))
 }
@@ -89,7 +93,11 @@ fn percent((part, all): (usize, usize)) -> String {
 /// One line per threshold, with counts: `hits/pairs`.
 fn by_threshold(name: &str, judged: &[Judged]) {
     let count = |same| judged.iter().filter(|j| j.pair.same == same).count();
-    println!("{name}: {} paraphrases, {} hard negatives", count(true), count(false));
+    println!(
+        "{name}: {} paraphrases, {} hard negatives",
+        count(true),
+        count(false)
+    );
     println!(
         "  {:<10} {:^33} {:^33}",
         "", "paraphrases that hit", "hard negatives that hit"
@@ -151,8 +159,15 @@ fn by_reason(judged: &[Judged], threshold: f32) {
     for same in [true, false] {
         let of_verdict: Vec<&Judged> = judged.iter().filter(|j| j.pair.same == same).collect();
         if !of_verdict.is_empty() {
-            let verdict = if same { "paraphrases" } else { "hard negatives" };
-            println!("  {verdict} at {threshold} refused as: {}", reasons(&of_verdict, threshold));
+            let verdict = if same {
+                "paraphrases"
+            } else {
+                "hard negatives"
+            };
+            println!(
+                "  {verdict} at {threshold} refused as: {}",
+                reasons(&of_verdict, threshold)
+            );
         }
     }
     println!();

@@ -44,7 +44,11 @@ fn wrong_answers_are_rare_and_repeated_questions_hit() -> Outcome<()> {
         .filter(|j| !j.pair.same && j.is_hit(threshold, true))
         .collect();
     let false_hits = share(hits(&judged, false, threshold, true));
-    assert!(false_hits < MOST_FALSE_HITS, "{false_hits}\n{}", shown(&wrong));
+    assert!(
+        false_hits < MOST_FALSE_HITS,
+        "{false_hits}\n{}",
+        shown(&wrong)
+    );
     let hit_rate = share(hits(&judged, true, threshold, true));
     assert!(hit_rate >= FEWEST_HITS, "{hit_rate}");
     Ok(())
@@ -77,6 +81,10 @@ fn every_pair_stands_once_and_there_are_enough_of_them() -> Outcome<()> {
     let distinct: HashSet<(&str, &str)> = pairs.iter().map(|p| (&*p.a, &*p.b)).collect();
     assert_eq!(distinct.len(), pairs.len());
     let same = pairs.iter().filter(|p| p.same).count();
-    assert!(same >= 300 && pairs.len() - same >= 300, "{same} of {}", pairs.len());
+    assert!(
+        same >= 300 && pairs.len() - same >= 300,
+        "{same} of {}",
+        pairs.len()
+    );
     Ok(())
 }

@@ -39,8 +39,14 @@ pub(super) fn align(asked: &[Item], stored: &[Item]) -> Result<Alignment, Disagr
         numbers.entry(key(item)).or_insert(next);
     }
     let known = numbers.len();
-    let mut a: Vec<Option<usize>> = asked.iter().map(|i| numbers.get(&key(i)).copied()).collect();
-    let mut b: Vec<Option<usize>> = stored.iter().map(|i| numbers.get(&key(i)).copied()).collect();
+    let mut a: Vec<Option<usize>> = asked
+        .iter()
+        .map(|i| numbers.get(&key(i)).copied())
+        .collect();
+    let mut b: Vec<Option<usize>> = stored
+        .iter()
+        .map(|i| numbers.get(&key(i)).copied())
+        .collect();
     let mut met = vec![false; known];
     for number in a.iter().flatten() {
         if let Some(slot) = met.get_mut(*number) {
@@ -60,7 +66,10 @@ pub(super) fn align(asked: &[Item], stored: &[Item]) -> Result<Alignment, Disagr
         .find(|item| substituted || !item.optional);
     match missing {
         Some(item) => Err(reason(item, &left_a, &left_b)),
-        None => Ok(Alignment { asked: a, stored: b }),
+        None => Ok(Alignment {
+            asked: a,
+            stored: b,
+        }),
     }
 }
 
@@ -122,7 +131,9 @@ fn similar(one: &Item, other: &Item) -> bool {
         return false;
     }
     let shared = match (one.word, other.word) {
-        (Some(a), Some(b)) if !one.capital && !other.capital => a.means(b) && !a.opposes(&other.text) && !b.opposes(&one.text),
+        (Some(a), Some(b)) if !one.capital && !other.capital => {
+            a.means(b) && !a.opposes(&other.text) && !b.opposes(&one.text)
+        }
         _ => false,
     };
     shared || misspelt(one, other)
@@ -152,7 +163,10 @@ fn one_edit(a: &str, b: &str) -> bool {
         ([x, y, more_a @ ..], [v, w, more_b @ ..]) => x == w && y == v && more_a == more_b,
         _ => false,
     };
-    swapped || rest(&a, start + 1) == rest(&b, start + 1) || tail_a == rest(&b, start + 1) || rest(&a, start + 1) == tail_b
+    swapped
+        || rest(&a, start + 1) == rest(&b, start + 1)
+        || tail_a == rest(&b, start + 1)
+        || rest(&a, start + 1) == tail_b
 }
 
 /// The name of what `item` is, seen with the leftovers that may stand in its place.
@@ -176,7 +190,11 @@ fn reason(item: &Item, left_a: &[&Item], left_b: &[&Item]) -> Disagreement {
 
 impl Alignment {
     /// Checks that matched adjectives have the same degree: `large`, `larger`, `largest`.
-    pub(super) fn check_degrees(&self, asked: &[Item], stored: &[Item]) -> Result<(), Disagreement> {
+    pub(super) fn check_degrees(
+        &self,
+        asked: &[Item],
+        stored: &[Item],
+    ) -> Result<(), Disagreement> {
         let degrees = |items: &[Item], numbers: &[Option<usize>]| {
             let mut found: Vec<(usize, u8)> = items
                 .iter()
@@ -278,10 +296,14 @@ impl Places {
 
 /// Whether `x` and `y` stand in `b` where the other one stands in `a`.
 fn exchanged(a: &Places, b: &Places, x: usize, y: usize) -> bool {
-    let (Some(ax), Some(ay), Some(bx), Some(by)) = (a.at.get(&x), a.at.get(&y), b.at.get(&x), b.at.get(&y)) else {
+    let (Some(ax), Some(ay), Some(bx), Some(by)) =
+        (a.at.get(&x), a.at.get(&y), b.at.get(&x), b.at.get(&y))
+    else {
         return false;
     };
-    let joined = |second: &Place, first: usize| matches!(second.link, "and" | "or" | "versus") && second.before == Some(first);
+    let joined = |second: &Place, first: usize| {
+        matches!(second.link, "and" | "or" | "versus") && second.before == Some(first)
+    };
     if joined(ay, x) && joined(bx, y) {
         return false;
     }
@@ -296,7 +318,8 @@ fn exchanged(a: &Places, b: &Places, x: usize, y: usize) -> bool {
 
 /// Whether two places in two texts are the same place.
 fn stands_for(one: &Place, other: &Place) -> bool {
-    one.link == other.link && (DIRECTED.contains(&one.link) || one.before == other.before || one.after == other.after)
+    one.link == other.link
+        && (DIRECTED.contains(&one.link) || one.before == other.before || one.after == other.after)
 }
 
 /// Whether an item is the source in `a` and the target in `b`, or the doer behind `by` in `b` though it stood in the same place in `a`.
@@ -306,7 +329,10 @@ fn turned_round(a: &Places, b: &Places) -> bool {
             return false;
         };
         let turned = place.link == "from" && other.link == "to";
-        let passive = place.link.is_empty() && other.link == "by" && place.before.is_some() && place.before == other.before;
+        let passive = place.link.is_empty()
+            && other.link == "by"
+            && place.before.is_some()
+            && place.before == other.before;
         turned || passive
     })
 }

@@ -78,9 +78,7 @@ pub(super) struct Word {
 impl Word {
     /// Whether the two have a sense in common.
     pub(super) fn means(&self, other: &Self) -> bool {
-        self.senses
-            .iter()
-            .any(|sense| other.senses.contains(sense))
+        self.senses.iter().any(|sense| other.senses.contains(sense))
     }
 
     /// Whether `other` is listed as the opposite.
@@ -266,16 +264,12 @@ impl Lexicon {
 
     /// What `word` denies with its prefix or ending: `unsafe` denies `safe`, `sugarless` `sugar`.
     pub(super) fn denied<'a>(&self, word: &'a str) -> Option<&'a str> {
-        NEGATIVE_PREFIXES
-            .iter()
-            .find_map(|prefix| {
-                let base = word.strip_prefix(prefix)?;
-                let opposite = base.len() >= 3
-                    && self
-                        .word(word)
-                        .is_none_or(|w| !w.known || w.opposes(base));
-                (opposite && self.knows(&self.base(base))).then_some(base)
-            })
+        NEGATIVE_PREFIXES.iter().find_map(|prefix| {
+            let base = word.strip_prefix(prefix)?;
+            let opposite =
+                base.len() >= 3 && self.word(word).is_none_or(|w| !w.known || w.opposes(base));
+            (opposite && self.knows(&self.base(base))).then_some(base)
+        })
     }
 }
 

@@ -18,15 +18,18 @@
 //! ("only I can see" and "I can see only") agree.
 
 mod align;
+mod degree;
 mod lexicon;
 mod numbers;
 mod question;
+mod reader;
 mod reading;
 mod scan;
 mod script;
+mod signs;
 
 use lexicon::PARTICLES;
-use reading::{Class, Reading};
+use reading::{Class, Item, Negation, Reading};
 use scan::Marks;
 
 /// Bytes of a text that are read; of a longer one only the identical text agrees. Questions are shorter; pasted documents, where one
@@ -130,7 +133,10 @@ pub fn compare(asked: &str, stored: &str) -> Result<(), Disagreement> {
     if asked.len().max(stored.len()) > MAX_BYTES {
         return Err(Disagreement::Length);
     }
-    ensure(script::of(asked) == script::of(stored), Disagreement::Language)?;
+    ensure(
+        script::of(asked) == script::of(stored),
+        Disagreement::Language,
+    )?;
     let (a, b) = read_both(asked, stored)?;
     check_polarity(&a, &b)?;
     check_question(&a, &b)?;
@@ -151,14 +157,24 @@ fn ensure(agrees: bool, disagreement: Disagreement) -> Result<(), Disagreement> 
 
 /// Reads both. Marks that only one text has are no difference, if the other one has the words between them.
 fn read_both(asked: &str, stored: &str) -> Result<(Reading, Reading), Disagreement> {
-    let (a, b) = (Reading::of(asked, Marks::Kept), Reading::of(stored, Marks::Kept));
+    let (a, b) = (
+        Reading::of(asked, Marks::Kept),
+        Reading::of(stored, Marks::Kept),
+    );
     let mut one_sided = false;
-    for (class, disagreement) in [(Class::Code, Disagreement::Code), (Class::Quote, Disagreement::Quote)] {
-        let (mut held_a, mut held_b): (Vec<&str>, Vec<&str>) = (a.of_class(class).collect(), b.of_class(class).collect());
+    for (class, disagreement) in [
+        (Class::Code, Disagreement::Code),
+        (Class::Quote, Disagreement::Quote),
+    ] {
+        let (mut held_a, mut held_b): (Vec<&str>, Vec<&str>) =
+            (a.of_class(class).collect(), b.of_class(class).collect());
         if held_a.is_empty() != held_b.is_empty() {
             let within = if held_a.is_empty() { asked } else { stored };
             let within = words_of(within);
-            let all = held_a.iter().chain(&held_b).all(|held| within.contains(&words_of(held)));
+            let all = held_a
+                .iter()
+                .chain(&held_b)
+                .all(|held| within.contains(&words_of(held)));
             ensure(all, disagreement)?;
             one_sided = true;
         } else {
@@ -168,7 +184,10 @@ fn read_both(asked: &str, stored: &str) -> Result<(Reading, Reading), Disagreeme
         }
     }
     if one_sided {
-        return Ok((Reading::of(asked, Marks::Ignored), Reading::of(stored, Marks::Ignored)));
+        return Ok((
+            Reading::of(asked, Marks::Ignored),
+            Reading::of(stored, Marks::Ignored),
+        ));
     }
     Ok((a, b))
 }
@@ -176,7 +195,13 @@ fn read_both(asked: &str, stored: &str) -> Result<(Reading, Reading), Disagreeme
 /// In lower case, one space between and around words, and nothing else but signs that code has.
 fn words_of(text: &str) -> String {
     let mut words = String::from(" ");
-    for word in text.to_lowercase().split(|c: char| c.is_whitespace() || matches!(c, '"' | '“' | '”' | '\'' | '‘' | '’' | '`' | ',' | '.' | '?' | '!')) {
+    for word in text.to_lowercase().split(|c: char| {
+        c.is_whitespace()
+            || matches!(
+                c,
+                '"' | '“' | '”' | '\'' | '‘' | '’' | '`' | ',' | '.' | '?' | '!'
+            )
+    }) {
         if !word.is_empty() {
             words.push_str(word);
             words.push(' ');
@@ -190,7 +215,10 @@ fn same_words(asked: &str, stored: &str) -> bool {
 }
 
 fn check_polarity(a: &Reading, b: &Reading) -> Result<(), Disagreement> {
-    ensure(a.negations.len() == b.negations.len(), Disagreement::Polarity)?;
+    ensure(
+        a.negations.len() == b.negations.len(),
+        Disagreement::Polarity,
+    )?;
     let mirrored = (0..PARTICLES.len()).any(|pair| {
         let (of_a, of_b) = (a.particles >> (2 * pair) & 3, b.particles >> (2 * pair) & 3);
         matches!((of_a, of_b), (1, 2) | (2, 1))
@@ -201,16 +229,30 @@ fn check_polarity(a: &Reading, b: &Reading) -> Result<(), Disagreement> {
 fn check_question(a: &Reading, b: &Reading) -> Result<(), Disagreement> {
     ensure(a.asks.agree(b.asks), Disagreement::Question)?;
     // "Write X" wants X, "how do I write X" wants advice.
-    ensure(a.form.writes == b.form.writes || !(a.asks.how() || b.asks.how()), Disagreement::Question)?;
-    let duty = |one: &Reading, other: &Reading| one.form.must && !one.form.may && other.form.may && !other.form.must;
-    let yes_no = a.asks.yes_no() && b.asks.yes_no();
-    ensure(!(yes_no && (duty(a, b) || duty(b, a))), Disagreement::Question)?;
-    let other_person = |one: &Reading, other: &Reading| {
-        one.person.mine && !one.person.yours && other.person.yours && !other.person.mine
-    };
-    ensure(!other_person(a, b) && !other_person(b, a), Disagreement::Entity)?;
-    let past = |one: &Reading, other: &Reading| one.time.past && !one.time.present && !other.time.past && (other.time.present || other.time.future);
-    ensure(!past(a, b) && !past(b, a), Disagreement::Date)
+    ensure(
+        a.form.writes == b.form.writes || !(a.asks.how() || b.asks.how()),
+        Disagreement::Question,
+    )?;
+    let differ = |rule: fn(&Reading, &Reading) -> bool| rule(a, b) || rule(b, a);
+    let how = a.asks.how() || b.asks.how();
+    let duty: fn(&Reading, &Reading) -> bool =
+        |a, b| a.form.must && !a.form.may && b.form.may && !b.form.must;
+    ensure(how || !differ(duty), Disagreement::Question)?;
+    ensure(
+        !differ(|a, b| a.person.mine && !a.person.yours && b.person.yours && !b.person.mine),
+        Disagreement::Entity,
+    )?;
+    ensure(
+        !differ(|a, b| a.person.i && !a.person.me && b.person.me && !b.person.i),
+        Disagreement::Order,
+    )?;
+    let past = differ(|a, b| {
+        a.time.past && !a.time.present && !b.time.past && (b.time.present || b.time.future)
+    });
+    ensure(
+        !past && !differ(|a, b| a.time.done && !b.time.done && b.time.future),
+        Disagreement::Date,
+    )
 }
 
 /// The same numbers, as often.
@@ -232,18 +274,30 @@ fn check_numbers(a: &Reading, b: &Reading) -> Result<(), Disagreement> {
     ensure(of_a == of_b, Disagreement::Number)
 }
 
-/// Negations must be about the same: some item within reach of each is within reach of the other.
+/// Negations must be about the same: what one may deny, the other may deny too.
 fn check_negated(a: &Reading, b: &Reading) -> Result<(), Disagreement> {
-    /// Items that a negation may be about: an auxiliary in front of the subject negates the verb behind it.
-    const REACH: usize = 3;
-    let agrees = a.negations.iter().zip(&b.negations).all(|(i, j)| {
-        let reach = |reading: &'_ Reading, from: usize| reading.items.iter().skip(from).take(REACH).cloned().collect::<Vec<_>>();
-        let (near_a, near_b) = (reach(a, *i), reach(b, *j));
-        near_a.is_empty()
-            || near_b.is_empty()
-            || near_a.iter().any(|x| near_b.iter().any(|y| align::same(x, y)))
+    let agrees = a.negations.iter().zip(&b.negations).all(|(of_a, of_b)| {
+        let (denied_a, denied_b) = (denied(a, *of_a), denied(b, *of_b));
+        denied_a.is_empty()
+            || denied_b.is_empty()
+            || denied_a
+                .iter()
+                .any(|x| denied_b.iter().any(|y| align::same(x, y)))
     });
     ensure(agrees, Disagreement::Polarity)
+}
+
+/// What a negation may deny: the next item that must be there, and what may be left out before it. Behind a contraction the subject
+/// comes first, of up to two words.
+fn denied(reading: &Reading, negation: Negation) -> &[Item] {
+    let behind = reading.items.get(negation.at..).unwrap_or_default();
+    let first = behind.iter().take_while(|item| item.optional).count() + 1;
+    let reach = if negation.contracted {
+        first + 2
+    } else {
+        first
+    };
+    behind.get(..reach).unwrap_or(behind)
 }
 
 #[cfg(test)]

@@ -9,6 +9,9 @@
 
 use super::scan::{Kind, Token};
 
+/// Words of a tag: `isn't it`, `are they not`.
+pub(super) const MAX_TAG: usize = 3;
+
 /// What is asked, one bit each.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Asks(u16);
@@ -54,13 +57,13 @@ impl Asks {
 
     fn covers(self, other: Self) -> bool {
         let (own, others) = (self.or_nothing(), other.or_nothing());
-        let alike = ALIKE
-            .iter()
-            .fold(others, |all, (a, b)| match (others & a != 0, others & b != 0) {
+        let alike = ALIKE.iter().fold(others, |all, (a, b)| {
+            match (others & a != 0, others & b != 0) {
                 (true, _) => all | b,
                 (_, true) => all | a,
                 _ => all,
-            });
+            }
+        });
         own & !alike == 0
     }
 
@@ -76,11 +79,6 @@ impl Asks {
     /// Asks how something is done.
     pub(super) fn how(self) -> bool {
         self.0 & HOW != 0
-    }
-
-    /// Asks for yes or no.
-    pub(super) fn yes_no(self) -> bool {
-        self.0 & (YES_NO | YES_NO_OF_YOU) != 0
     }
 }
 
@@ -141,12 +139,19 @@ impl Question {
             self.asks.0 |= asks;
             let length = if place.contracted { 1 } else { length };
             self.words.extend((i..i + length).map(|at| begin + at));
-            if matches!(word, "what" | "which") && asks == WHAT && !place.contracted && is_auxiliary(text(i + 2)) && !is_auxiliary(next) {
+            if matches!(word, "what" | "which")
+                && asks == WHAT
+                && !place.contracted
+                && is_auxiliary(text(i + 2))
+                && !is_auxiliary(next)
+            {
                 self.nouns.push(begin + i + 1);
             }
             found = true;
         }
-        if !found && first + 1 < clause.len() {
+        // `…, isn't it?` asks nothing of its own.
+        let tag = joined && clause.len() <= MAX_TAG;
+        if !found && !tag && first + 1 < clause.len() {
             self.asks.0 |= without_question_word(text(first), text(first + 1));
         }
     }
@@ -187,7 +192,10 @@ fn without_question_word(first: &str, second: &str) -> u16 {
         return 0;
     }
     match (first, second) {
-        ("can" | "could" | "would" | "will", "you" | "somebody" | "someone" | "anybody" | "anyone") => REQUEST,
+        (
+            "can" | "could" | "would" | "will",
+            "you" | "somebody" | "someone" | "anybody" | "anyone",
+        ) => REQUEST,
         ("may" | "might", "i") => REQUEST,
         (_, "you") => YES_NO_OF_YOU,
         ("do", "i" | "we" | "they" | "the" | "my" | "people" | "these" | "those") => YES_NO,
@@ -211,16 +219,37 @@ fn meaning(word: &str, next: &str, rest: &[Token]) -> (u16, usize) {
         ("how", "come") => (WHY, 2),
         (
             "how",
-            "tall" | "high" | "old" | "big" | "large" | "small" | "heavy" | "fast" | "far" | "deep" | "wide" | "thick" | "hot" | "cold"
-            | "strong" | "expensive" | "soon" | "close" | "late" | "early" | "quickly",
+            "tall" | "high" | "old" | "big" | "large" | "small" | "heavy" | "fast" | "far" | "deep"
+            | "wide" | "thick" | "hot" | "cold" | "strong" | "expensive" | "soon" | "close"
+            | "late" | "early" | "quickly",
         ) => (MEASURE, 1),
         ("how", _) => (HOW, 1),
         (_, "time" | "year" | "date" | "day") if !has(rest, 2, &["of"]) => (WHEN, 2),
-        (_, "is" | "was" | "are" | "does" | "do" | "would") if has(rest, 4, &["cost", "price", "fee", "salary"]) => (HOW_MUCH, 1),
+        (_, "is" | "was" | "are" | "does" | "do" | "would")
+            if has(rest, 4, &["cost", "price", "fee", "salary"]) =>
+        {
+            (HOW_MUCH, 1)
+        }
         (_, "makes" | "make" | "made") => (WHY, 2),
         (_, "is" | "was" | "are") if has(rest, 3, &["reason"]) => (WHY, 1),
         (_, "is" | "was" | "are") if has(rest, 4, &["number"]) => (HOW_MANY, 1),
-        (_, "is" | "are") if has(rest, 4, &["way", "ways", "method", "process", "procedure", "steps", "formula"]) => (HOW, 1),
+        (_, "is" | "are")
+            if has(
+                rest,
+                4,
+                &[
+                    "way",
+                    "ways",
+                    "method",
+                    "process",
+                    "procedure",
+                    "steps",
+                    "formula",
+                ],
+            ) =>
+        {
+            (HOW, 1)
+        }
         (_, "now" | "next" | "to") => (WHAT_TO_DO, 1),
         (_, "can" | "could" | "should" | "shall" | "must" | "do" | "would" | "might")
             if has(rest, 2, &["i", "we", "you", "one", "help"]) =>
@@ -261,16 +290,51 @@ pub(super) fn is_auxiliary(word: &str) -> bool {
     let end = word.find('\'').unwrap_or(word.len());
     let word = word.get(..end).unwrap_or(word);
     matches!(
-        word.strip_suffix('n').filter(|w| w.len() > 1).unwrap_or(word),
-        "is" | "are" | "am" | "was" | "were" | "do" | "does" | "did" | "can" | "ca" | "cannot" | "could" | "will" | "wo" | "would" | "shall"
-            | "should" | "may" | "might" | "must" | "has" | "have" | "had" | "to"
+        word.strip_suffix('n')
+            .filter(|w| w.len() > 1)
+            .unwrap_or(word),
+        "is" | "are"
+            | "am"
+            | "was"
+            | "were"
+            | "do"
+            | "does"
+            | "did"
+            | "can"
+            | "ca"
+            | "cannot"
+            | "could"
+            | "will"
+            | "wo"
+            | "would"
+            | "shall"
+            | "should"
+            | "may"
+            | "might"
+            | "must"
+            | "has"
+            | "have"
+            | "had"
+            | "to"
     )
 }
 
 fn is_verb_of_asking(word: &str) -> bool {
     matches!(
         word,
-        "tell" | "know" | "explain" | "wonder" | "wondering" | "show" | "ask" | "curious" | "describe" | "question" | "teach" | "understand" | "find"
+        "tell"
+            | "know"
+            | "explain"
+            | "wonder"
+            | "wondering"
+            | "show"
+            | "ask"
+            | "curious"
+            | "describe"
+            | "question"
+            | "teach"
+            | "understand"
+            | "find"
     )
 }
 
@@ -278,7 +342,31 @@ fn is_verb_of_asking(word: &str) -> bool {
 fn is_lead_in(word: &str) -> bool {
     matches!(
         word,
-        "and" | "but" | "so" | "or" | "then" | "also" | "please" | "hi" | "hello" | "hey" | "ok" | "okay" | "well" | "in" | "at" | "for" | "on"
-            | "to" | "from" | "by" | "with" | "of" | "just" | "sorry" | "quick" | "there"
+        "and"
+            | "but"
+            | "so"
+            | "or"
+            | "then"
+            | "also"
+            | "please"
+            | "hi"
+            | "hello"
+            | "hey"
+            | "ok"
+            | "okay"
+            | "well"
+            | "in"
+            | "at"
+            | "for"
+            | "on"
+            | "to"
+            | "from"
+            | "by"
+            | "with"
+            | "of"
+            | "just"
+            | "sorry"
+            | "quick"
+            | "there"
     )
 }

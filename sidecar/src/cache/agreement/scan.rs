@@ -8,6 +8,7 @@
 //! Works on any text in linear time.
 
 use super::numbers::{self, Amount};
+use super::signs::{is_closing, is_letters, is_name, is_operator, is_separator};
 
 /// Whether quotation marks and backticks hold their content together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,7 +139,9 @@ impl Scan {
         if piece.chars().all(|c| !c.is_alphanumeric()) {
             return self.signs(piece);
         }
-        let piece = piece.trim_start_matches(['(', '[', '{', '<', '¿', '¡', '"', '\'', '“', '‘', '`', '*', '…', ',']);
+        let piece = piece.trim_start_matches([
+            '(', '[', '{', '<', '¿', '¡', '"', '\'', '“', '‘', '`', '*', '…', ',',
+        ]);
         let bare = piece.trim_end_matches(is_closing);
         let tail = piece.get(bare.len()..).unwrap_or_default();
         // `main()` and `a++` keep what makes them names.
@@ -178,16 +181,24 @@ impl Scan {
         let name = is_name(piece);
         if name || piece.bytes().any(|b| b.is_ascii_digit()) && !piece.contains('-') {
             let has_sign = piece.chars().any(is_operator);
-            let text = if has_sign { piece.to_owned() } else { piece.to_lowercase() };
+            let text = if has_sign {
+                piece.to_owned()
+            } else {
+                piece.to_lowercase()
+            };
             return self.push(Kind::Name, text);
         }
         match piece.split_once('-') {
             // `e-mail`, `wi-fi`, `x-ray`: one word with or without its hyphen.
-            Some((first, rest)) if first.chars().count() <= 2 && is_letters(first) && is_letters(rest) => {
+            Some((first, rest))
+                if first.chars().count() <= 2 && is_letters(first) && is_letters(rest) =>
+            {
                 self.word(&format!("{first}{rest}"), first);
             }
             _ => {
-                for part in piece.split(['-', '/', '–', '—', '|', '…', ',', ':', ';', '(', ')', '!', '?']) {
+                for part in piece.split([
+                    '-', '/', '–', '—', '|', '…', ',', ':', ';', '(', ')', '!', '?',
+                ]) {
                     match numbers::read(part) {
                         Some(amount) => self.amount(amount),
                         None if part.bytes().any(|b| b.is_ascii_digit()) => {
@@ -222,9 +233,17 @@ impl Scan {
     }
 
     fn amount(&mut self, amount: Amount<'_>) {
-        let kind = if amount.ordinal { Kind::Ordinal } else { Kind::Number };
+        let kind = if amount.ordinal {
+            Kind::Ordinal
+        } else {
+            Kind::Number
+        };
         for value in amount.values {
-            let text = if amount.ordinal { with_ending(&value) } else { value };
+            let text = if amount.ordinal {
+                with_ending(&value)
+            } else {
+                value
+            };
             self.push(kind, text);
         }
         for unit in amount.unit.into_iter().flat_map(|u| u.split('-')) {
@@ -250,7 +269,14 @@ impl Scan {
                     last.text.clear();
                 }
             }
-            Some(_) => self.push(Kind::Break, if sentence { String::new() } else { ",".to_owned() }),
+            Some(_) => self.push(
+                Kind::Break,
+                if sentence {
+                    String::new()
+                } else {
+                    ",".to_owned()
+                },
+            ),
             None => {}
         }
     }
@@ -283,47 +309,6 @@ fn with_ending(digits: &str) -> String {
     format!("{digits}{ending}")
 }
 
-/// Punctuation of scripts without spaces, and dashes between words.
-fn is_separator(c: char) -> bool {
-    matches!(c, '。' | '、' | '，' | '？' | '！' | '：' | '；' | '「' | '」' | '（' | '）' | '—')
-}
-
-fn is_closing(c: char) -> bool {
-    matches!(
-        c,
-        '.' | ',' | ';' | ':' | '!' | '?' | ')' | ']' | '}' | '>' | '"' | '\'' | '”' | '’' | '»' | '…' | '`' | '*'
-    )
-}
-
-fn is_operator(c: char) -> bool {
-    matches!(
-        c,
-        '=' | '+' | '*' | '<' | '>' | '&' | '|' | '^' | '~' | '%' | '$' | '#' | '@' | '\\' | '/' | '_' | '-' | '°' | '€' | '£' | '¥' | '₹'
-    )
-}
-
-fn is_letters(text: &str) -> bool {
-    !text.is_empty() && text.chars().all(char::is_alphabetic)
-}
-
-/// Whether `piece` has signs that words do not have.
-fn is_name(piece: &str) -> bool {
-    let starts = piece.starts_with(['/', '~', '-', '.', '$', '#', '@', '\\', '^', '+'])
-        && piece.chars().any(char::is_alphanumeric);
-    let inside = piece.contains(['_', '@', '=', '\\', '$', '*', '+', '^', '<', '>', '#', '%', '{', '[', '&'])
-        || piece.contains("::")
-        || piece.contains("://")
-        || piece.contains("()")
-        || piece.contains('(') && piece.ends_with(')');
-    starts || inside || has_inner_dot(piece)
-}
-
-/// A dot between letters, other than in `U.S.` and `e.g.`.
-fn has_inner_dot(piece: &str) -> bool {
-    let parts = || piece.trim_matches('.').split('.');
-    parts().count() > 1 && parts().any(|part| part.chars().count() > 1)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -345,7 +330,10 @@ mod tests {
             "edit Name(config.yaml) / set Name(MAX_ROWS) to Number(2500) and run Name(--force) /"
         );
         assert_eq!(shown("a two-day trip by e-mail"), "a two day trip by email");
-        assert_eq!(shown("30 °C or 5km/h"), "Number(30) °c or Number(5) Unit(km/h)");
+        assert_eq!(
+            shown("30 °C or 5km/h"),
+            "Number(30) Unit(°C) or Number(5) Unit(km/h)"
+        );
     }
 
     #[test]
@@ -354,6 +342,9 @@ mod tests {
             shown("What's 'a  b' in \"C d\" and `x || y`?"),
             "what's Quote(a b) in Quote(c d) and Code(x || y) /"
         );
-        assert_eq!(shown("the dogs' bowls aren't \"open"), "the dogs bowls aren't open");
+        assert_eq!(
+            shown("the dogs' bowls aren't \"open"),
+            "the dogs bowls aren't open"
+        );
     }
 }
