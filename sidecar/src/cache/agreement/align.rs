@@ -95,21 +95,25 @@ fn match_senses(
     b: &mut [Option<usize>],
     mut next: usize,
 ) -> Result<(), Disagreement> {
-    let free = |slots: &[Option<usize>]| slots.iter().filter(|s| s.is_none()).count();
-    if free(a).max(free(b)) > MAX_LEFT_OVER {
+    let free = |slots: &[Option<usize>]| -> Vec<usize> {
+        let slots = slots.iter().enumerate();
+        slots.filter(|(_, s)| s.is_none()).map(|(i, _)| i).collect()
+    };
+    let (free_a, free_b) = (free(a), free(b));
+    if free_a.len().max(free_b.len()) > MAX_LEFT_OVER {
         return Err(Disagreement::Content);
     }
-    let (first_a, first_b) = (a.to_vec(), b.to_vec());
-    for (i, one) in asked.iter().enumerate() {
-        for (j, other) in stored.iter().enumerate() {
-            let (Some(slot_a), Some(slot_b)) = (a.get_mut(i), b.get_mut(j)) else {
-                continue;
-            };
-            let both_matched = slot_a.is_some() && slot_b.is_some();
-            let one_free = first_a.get(i) == Some(&None) || first_b.get(j) == Some(&None);
-            if both_matched || !one_free || !similar(one, other) {
-                continue;
-            }
+    let of_a = free_a.iter().flat_map(|i| (0..b.len()).map(|j| (*i, j)));
+    let of_b = free_b.iter().flat_map(|j| (0..a.len()).map(|i| (i, *j)));
+    for (i, j) in of_a.chain(of_b).collect::<Vec<_>>() {
+        let (Some(slot_a), Some(slot_b)) = (a.get_mut(i), b.get_mut(j)) else {
+            continue;
+        };
+        let alike = || match (asked.get(i), stored.get(j)) {
+            (Some(one), Some(other)) => similar(one, other),
+            _ => false,
+        };
+        if (slot_a.is_none() || slot_b.is_none()) && alike() {
             let number = slot_a.or(*slot_b).unwrap_or(next);
             next = next.max(number + 1);
             *slot_a = Some(number);

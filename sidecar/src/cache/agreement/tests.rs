@@ -91,6 +91,13 @@ fn numbers_are_compared_by_value_and_units_by_name() {
         "A loan of $10,000 for 2 hours",
         "A loan of 10 k dollars for two hours",
     );
+    disagree("1 1 1", "1", Disagreement::Number);
+    agree("Give me one reason", "Give me a reason");
+    disagree(
+        "Give me one reason",
+        "Give me two reasons",
+        Disagreement::Number,
+    );
     agree("Twenty-five people", "25 people");
     agree("two hundred and fifty grams", "250 g");
     agree("Is a 1GB file large?", "Is a 1 GB file large?");
