@@ -155,6 +155,31 @@ impl Lexicon {
         found
     }
 
+    /// The listed phrase of a verb and its particle, where the object stands between them: `turn the light off`. The particle must end
+    /// its clause or stand before a preposition.
+    pub(super) fn parted_phrase(&self, tokens: &[Token]) -> Option<(String, String)> {
+        /// Words between verb and particle.
+        const MOST: usize = 4;
+        let verb = self.base(&tokens.first()?.text);
+        self.phrases.get(verb.as_ref())?;
+        let behind = tokens.get(1..)?;
+        let clause = behind
+            .iter()
+            .take(MOST + 1)
+            .take_while(|t| t.kind != Kind::Break);
+        let is_particle = |t: &Token| {
+            self.word(&t.text).and_then(|w| w.role) == Some(Role::Particle)
+                || matches!(t.text.as_str(), "on" | "in" | "together")
+        };
+        let (at, particle) = clause.enumerate().skip(1).find(|(_, t)| is_particle(t))?;
+        let ends = behind.get(at + 1).is_none_or(|next| {
+            next.kind == Kind::Break
+                || self.word(&next.text).and_then(|w| w.role) == Some(Role::Preposition)
+        });
+        let phrase = format!("{verb}_{}", particle.text);
+        (ends && self.words.contains_key(phrase.as_str())).then(|| (phrase, particle.text.clone()))
+    }
+
     /// Whether dictionaries have the word.
     pub(super) fn knows(&self, text: &str) -> bool {
         self.words.get(text).is_some_and(|word| word.known)
@@ -262,13 +287,18 @@ impl Lexicon {
         Cow::Borrowed(plural(word).unwrap_or(word))
     }
 
-    /// What `word` denies with its prefix or ending: `unsafe` denies `safe`, `sugarless` `sugar`.
+    /// What `word` denies with its prefix: `unsafe` denies `safe`. A word that dictionaries have must be its opposite there, so
+    /// `discount` denies nothing.
     pub(super) fn denied<'a>(&self, word: &'a str) -> Option<&'a str> {
+        let own = self.base(word);
         NEGATIVE_PREFIXES.iter().find_map(|prefix| {
-            let base = word.strip_prefix(prefix)?;
-            let opposite =
-                base.len() >= 3 && self.word(word).is_none_or(|w| !w.known || w.opposes(base));
-            (opposite && self.knows(&self.base(base))).then_some(base)
+            let rest = word.strip_prefix(prefix).filter(|rest| rest.len() >= 3)?;
+            let denied = self.base(rest);
+            let opposite = match self.word(&own).filter(|w| w.known) {
+                Some(known) => known.opposes(&denied),
+                None => !self.spells(&own) && self.knows(&denied),
+            };
+            opposite.then_some(rest)
         })
     }
 }

@@ -38,7 +38,8 @@ const NOTHING: u16 = 1 << 13;
 
 /// What may stand for one another, when all other words agree: "how to X" and "X"; "what is X" and "explain X"; "what is the height"
 /// and "how tall"; "what can I do" and "how can I".
-const ALIKE: [(u16, u16); 8] = [
+const ALIKE: [(u16, u16); 9] = [
+    (HOW_MUCH, MEASURE),
     (NOTHING, REQUEST),
     (REQUEST, YES_NO_OF_YOU),
     (NOTHING, HOW),
@@ -213,6 +214,15 @@ fn meaning(word: &str, next: &str, rest: &[Token]) -> (u16, usize) {
         ("where", _) => (WHERE, 1),
         ("why", _) => (WHY, 1),
         ("how", "many") => (HOW_MANY, 2),
+        ("how", "much")
+            if has(
+                rest.get(1..).unwrap_or_default(),
+                1,
+                &["is", "are", "was", "were"],
+            ) =>
+        {
+            (MEASURE, 2)
+        }
         ("how", "much") => (HOW_MUCH, 2),
         ("how", "long") => (HOW_LONG, 2),
         ("how", "often" | "frequently") => (HOW_OFTEN, 2),

@@ -52,6 +52,8 @@ struct Reader {
     after_break: bool,
     /// A break or a new clause follows the token.
     leads: bool,
+    /// Of a verb before, still to come.
+    particle: Option<String>,
     /// Items before this sentence.
     sentence: usize,
     /// Tokens since a form of `be`.
@@ -89,6 +91,7 @@ impl Reader {
             before: String::new(),
             after_break: true,
             leads: true,
+            particle: None,
             sentence: 0,
             since_be: usize::MAX,
             comma: None,
@@ -123,6 +126,7 @@ impl Reader {
             Kind::Break => {
                 self.link = "";
                 self.drop_tag();
+                self.particle = None;
                 if token.text == "," {
                     self.since_comma = 0;
                     self.comma = Some((self.reading.items.len(), self.reading.negations.len()));
@@ -155,8 +159,21 @@ impl Reader {
             .get(length)
             .is_none_or(|next| self.begins_clause(next));
         match phrase {
-            Some((_, form)) => self.plain_word(&form),
-            None => self.word(&token.text),
+            Some((_, form)) => {
+                for word in form.split('_').skip(1) {
+                    self.note(word);
+                }
+                self.plain_word(&form);
+            }
+            None if self.particle.as_deref() == Some(&token.text) => self.particle = None,
+            None => match self.lexicon.parted_phrase(tokens) {
+                Some((phrase, particle)) => {
+                    self.plain_word(&phrase);
+                    self.note(&particle);
+                    self.particle = Some(particle);
+                }
+                None => self.word(&token.text),
+            },
         }
         length
     }
