@@ -7,14 +7,12 @@
 //!
 //! Entries without a vector (texts longer than the encoder reads) are found by the exact tier alone.
 //!
-//! [`Store`] is the seam: [`Embedded`] keeps entries in the process, and in a folder if one is configured. Not done here:
-//! whether a candidate's question means the same is for the caller to judge, and [`Store::served`] for it to say.
+//! [`Store`] is the seam: [`Embedded`] keeps entries in the process, and in a folder if one is configured. Whether a candidate's
+//! question may have the answer of another tells [`agreement`]; the caller asks it, and says by [`Store::served`] what it used.
 
-mod embedded;
-mod memory;
-mod partition;
-mod store;
 pub mod agreement;
+mod embedded;
+mod store;
 
 use std::fmt;
 use std::sync::Arc;
