@@ -29,7 +29,7 @@ pub use embedded::{Embedded, Fingerprint, OpenError};
 pub use store::{Filter, Removed, Stats, Store, StoreError};
 
 /// Hard key of a lookup: 64 hex digits, written by the proxy.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct Partition([u8; 32]);
 
 impl Partition {

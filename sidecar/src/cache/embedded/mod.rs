@@ -158,6 +158,11 @@ impl Embedded {
         self.inner.stats()
     }
 
+    /// Moves all rows that should be in graphs there, which stores and the upkeep otherwise do in time. For measurements.
+    pub fn settle(&self) {
+        while self.inner.move_rows() {}
+    }
+
     /// Whether the limits can become `limits` without a new store: all but the policy can.
     pub fn set_limits(&self, limits: CacheLimits) -> bool {
         let mut current = write(&self.inner.limits);

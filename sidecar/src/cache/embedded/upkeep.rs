@@ -107,17 +107,19 @@ impl Inner {
         }
     }
 
-    fn move_rows(&self) {
+    /// Moves rows of crowded partitions; `false` when there are no more.
+    pub(super) fn move_rows(&self) -> bool {
         let started_at = Instant::now();
         while started_at.elapsed() < BUDGET {
             let mut writer = self.writer();
             let Some(partition) = writer.crowded.iter().next().copied() else {
-                return;
+                return false;
             };
             let index = self.partitions.get(&partition);
             if !index.is_some_and(|index| move_row(&index)) {
                 writer.crowded.remove(&partition);
             }
         }
+        true
     }
 }
