@@ -92,9 +92,9 @@ fn in_memory(entries: u64) -> Embedded {
 }
 
 fn small() {
-    println!("small partitions: a scan up to 2,000 entries, a graph above");
+    println!("small partitions: a scan up to 1,500 entries, a graph above");
     println!("  {:>8} {}", "entries", Lookups::HEAD);
-    for entries in [250, 500, 1_000, 2_000, 2_500, 4_000, 8_000] {
+    for entries in [250, 500, 1_000, 1_500, 2_000, 4_000, 8_000] {
         let data = Data { entries };
         let store = in_memory(entries);
         let mut truth = Truth::new((0..QUERIES).map(|q| data.query(q, 0)).collect());

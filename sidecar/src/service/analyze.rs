@@ -227,6 +227,9 @@ impl Service {
         });
         // Best first. One that is turned down may have a worse one behind it that is right.
         let hit = candidates.into_iter().find_map(|candidate| {
+            if candidate.similarity < query.threshold {
+                return None;
+            }
             if let Err(why) = agreement::compare(text, &candidate.question) {
                 self.metrics.turned_down(why.name());
                 return None;

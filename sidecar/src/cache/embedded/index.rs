@@ -11,8 +11,8 @@ use super::rows::Rows;
 use super::sharded::{read, write};
 use super::vectors::cosine;
 
-/// Rows from which a graph is faster than a scan: measured by `cargo bench -p benches --bench cache -- crossover`.
-pub(super) const MAX_SCANNED: usize = 2_000;
+/// Rows from which a graph is faster than a scan: measured by `cargo bench -p benches --bench cache -- small`.
+pub(super) const MAX_SCANNED: usize = 1_500;
 
 /// Vectors of one partition and their entries.
 #[derive(Debug)]

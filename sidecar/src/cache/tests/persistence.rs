@@ -508,9 +508,9 @@ fn a_process_that_is_killed_while_it_stores_loses_the_last_second_at_most() {
 }
 
 fn last_number(stored: &str) -> (u64, u64) {
-    let lines = stored.lines().filter_map(|line| line.split_once(' '));
-    let numbers = lines.filter_map(|(number, at)| Some((number.parse().ok()?, at.parse().ok()?)));
-    numbers.last().unwrap()
+    let mut lines = stored.lines().rev().filter_map(|line| line.split_once(' '));
+    let (number, at) = lines.next().unwrap();
+    (number.parse().unwrap(), at.parse().unwrap())
 }
 
 /// Stores, and writes down beside the cache what it has stored and when, until the end.

@@ -185,7 +185,7 @@ impl Journal {
     }
 
     /// Writes a snapshot that begins with this rotation.
-    pub(super) fn snapshot<'a>(&self, rotation: &Rotation, changes: impl FnMut(&mut Snapshot)) {
+    pub(super) fn snapshot(&self, rotation: &Rotation, changes: impl FnMut(&mut Snapshot)) {
         let shared = &self.shared;
         match shared.write_snapshot(rotation.number, changes) {
             Ok(bytes) => {
