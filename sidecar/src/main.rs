@@ -1,6 +1,7 @@
 //! `turnpike-sidecar`: see [`turnpike_sidecar`].
 
 use std::io::{IsTerminal as _, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -146,7 +147,12 @@ async fn load(settings: Settings, service: Arc<Service>) -> anyhow::Result<()> {
     let metrics = Arc::clone(&service.metrics);
     let name = settings.config.sidecar.encoder.name.clone();
     let source = settings.encoder.clone();
-    let config = settings.config.clone();
+    let mut config = settings.config.clone();
+    let cache = &mut config.semantic_cache.path;
+    if !cache.is_empty() {
+        let folder = settings.file_beside_config(Path::new(&*cache));
+        *cache = folder.to_string_lossy().into_owned();
+    }
     let previous = service.engine_in_use();
     let engine =
         tokio::task::spawn_blocking(move || Engine::load(&settings, &metrics, previous.as_deref()))

@@ -113,6 +113,9 @@ impl Service {
             cache_path: cache_path(config).to_owned(),
             recent: RecentVectors::default(),
         })));
+        if let Some(before) = before {
+            self.close_unless_kept(&before.embedded).await;
+        }
         Ok(())
     }
 

@@ -3,7 +3,8 @@
 //! 1. `small`: where a graph becomes faster than a scan.
 //! 2. `lookup`: time of a lookup (the nearest four), recall@1 against exact search, insertions, memory, at 1,000 to 100,000
 //!    entries, with `full` a million. The largest is kept in a folder: time to open it, and a lookup behind that.
-//! 3. `mixed`: lookups beside stores at capacity, each of which evicts an entry; recall behind it.
+//! 3. `open`: time to open a folder of a million entries in a thousand partitions (with `quick`, of 100,000).
+//! 4. `mixed`: lookups beside stores at capacity, each of which evicts an entry; recall behind it.
 //!
 //! `quick` stops at 10,000 entries. `vectors FOLDER ENTRIES` writes vectors and queries for `benches/peers/cache.py`, and
 //! `turn ENTRIES` prints one turn of the store as JSON.
@@ -16,6 +17,7 @@
 mod data;
 mod measure;
 mod mixed;
+mod open;
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -50,7 +52,7 @@ fn main() -> Result<()> {
 }
 
 fn run(parts: &[&str]) -> Result<()> {
-    const PARTS: [&str; 3] = ["small", "lookup", "mixed"];
+    const PARTS: [&str; 4] = ["small", "lookup", "open", "mixed"];
     const MODES: [&str; 2] = ["quick", "full"];
     let known =
         |part: &&str| PARTS.contains(part) || MODES.contains(part) || "cache".contains(*part);
@@ -71,6 +73,9 @@ fn run(parts: &[&str]) -> Result<()> {
     }
     if wanted("lookup") {
         lookup(largest)?;
+    }
+    if wanted("open") {
+        open::run(if largest > 10_000 { 1_000_000 } else { 100_000 })?;
     }
     if wanted("mixed") {
         mixed::run(largest.min(100_000));
@@ -168,10 +173,7 @@ fn open(folder: &Path, entries: u64) -> Result<Embedded> {
 fn reopen(store: Embedded, folder: &Path, data: Data, truth: &Truth) -> Result<()> {
     store.close();
     drop(store);
-    let mut bytes = 0;
-    for file in std::fs::read_dir(folder)? {
-        bytes += file?.metadata()?.len();
-    }
+    let bytes = open::size_of(folder)?;
     let started_at = Instant::now();
     let store = open(folder, data.entries)?;
     let opened = started_at.elapsed();

@@ -72,16 +72,25 @@ impl Service {
 
     /// Brings what is stored to the disk. Requests that come after it are served from memory.
     pub async fn close(&self) {
-        let Some(ready) = self.ready.load_full() else {
-            return;
-        };
-        let store = Arc::clone(&ready.embedded);
-        if tokio::task::spawn_blocking(move || store.close())
-            .await
-            .is_err()
-        {
-            tracing::error!("closing the cache panicked");
+        if let Some(ready) = self.ready.load_full() {
+            close(&ready.embedded).await;
         }
+    }
+
+    /// Gives the folder of the store before free; requests that still have it go on in memory.
+    pub(super) async fn close_unless_kept(&self, before: &Arc<Embedded>) {
+        let ready = self.ready.load_full();
+        if ready.is_none_or(|ready| !Arc::ptr_eq(&ready.embedded, before)) {
+            close(before).await;
+        }
+    }
+}
+
+async fn close(store: &Arc<Embedded>) {
+    let store = Arc::clone(store);
+    let closed = tokio::task::spawn_blocking(move || store.close());
+    if closed.await.is_err() {
+        tracing::error!("closing the cache panicked");
     }
 }
 

@@ -20,8 +20,8 @@ pub struct SemanticCacheConfig {
     pub ttl_seconds: u64,
     /// Which entry goes when the cache is full.
     pub eviction_policy: EvictionPolicy,
-    /// Folder in which the entries outlive the sidecar, used by one sidecar alone; empty: they are in memory alone. It holds
-    /// questions and answers as they are.
+    /// Folder in which the entries outlive the sidecar, relative to the configuration; used by one sidecar alone. Empty: they are
+    /// in memory alone. It holds questions and answers as they are.
     pub path: String,
     /// Who may be served an answer that somebody else caused.
     pub scope: Scope,

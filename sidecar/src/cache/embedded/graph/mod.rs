@@ -36,6 +36,9 @@ const BREADTH_OF_INSERTION: usize = 96;
 /// Nodes kept in view by a search.
 pub(super) const BREADTH_OF_SEARCH: usize = 48;
 
+/// Components between two that are read to fetch a vector: four cache lines; the processor fetches those between.
+const TOUCHED_COMPONENTS: usize = 128;
+
 /// Slot of a node.
 pub(super) type Slot = u32;
 
@@ -127,6 +130,7 @@ impl<T: Clone> Graph<T> {
     ) -> Vec<Scored> {
         let mut seen = Seen::new(self.slots);
         seen.insert(start.1);
+        let mut unseen = Vec::with_capacity(MAX_LINKS);
         let mut ahead = BinaryHeap::from([start]);
         let mut found = BinaryHeap::from([Reverse(start)]);
         while let Some(current) = ahead.pop() {
@@ -134,10 +138,11 @@ impl<T: Clone> Graph<T> {
             if current.0 < worst && found.len() >= breadth {
                 break;
             }
-            for &slot in self.neighbours(level, current.1) {
-                if !seen.insert(slot) {
-                    continue;
-                }
+            unseen.clear();
+            let neighbours = self.neighbours(level, current.1).iter().copied();
+            unseen.extend(neighbours.filter(|slot| seen.insert(*slot)));
+            self.touch(&unseen);
+            for &slot in &unseen {
                 let scored = (dot(query, self.vector(slot)), slot);
                 let worst = found.peek().map_or(i32::MIN, |worst| worst.0.0);
                 if found.len() < breadth || scored.0 > worst {
@@ -151,6 +156,14 @@ impl<T: Clone> Graph<T> {
         }
         let sorted = found.into_sorted_vec();
         sorted.into_iter().map(|Reverse(scored)| scored).collect()
+    }
+
+    /// Reads a little of each vector, so that the processor fetches all of them at the same time, before it needs the first.
+    fn touch(&self, slots: &[Slot]) {
+        let firsts = slots
+            .iter()
+            .flat_map(|slot| self.vector(*slot).iter().step_by(TOUCHED_COMPONENTS));
+        std::hint::black_box(firsts.fold(0, |all, first| all ^ first));
     }
 
     fn neighbours(&self, level: usize, slot: Slot) -> &[Slot] {

@@ -5,10 +5,12 @@
 //! - `journal-N`: the changes since.
 //!
 //! The newest snapshot and the journals from its number on, in their order, give the store again. A file begins with
-//! [`MAGIC`], its version, and a frame with what tells the encoder.
+//! [`MAGIC`], its version, and a frame with what tells the encoder. Questions and answers are in the files as they are: only
+//! their owner may read what this makes.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::frame::{self, Frames, Next};
@@ -122,7 +124,8 @@ pub(super) enum Start {
 impl Folder {
     /// Takes a folder; one that does not exist is made.
     pub(super) fn open(path: &Path, fingerprint: Fingerprint) -> Result<Self, OpenError> {
-        fs::create_dir_all(path).map_err(OpenError::io(path))?;
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+        made.map_err(OpenError::io(path))?;
         let lock_path = path.join("lock");
         let lock = OpenOptions::new()
             .create(true)
@@ -206,7 +209,11 @@ impl Folder {
         frame::push(&mut start, ENCODER, |payload| {
             push_vector(payload, &self.fingerprint.0)
         });
-        let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)?;
         file.write_all(&start)?;
         Ok(file)
     }

@@ -174,6 +174,7 @@ impl Journal {
                 shared.is_lost.store(false, Ordering::Relaxed);
                 Some(Rotation {
                     number: current.number,
+                    journal_bytes: shared.journal_bytes.load(Ordering::Relaxed),
                     was_lost,
                 })
             }
@@ -190,7 +191,8 @@ impl Journal {
         match shared.write_snapshot(rotation.number, changes) {
             Ok(bytes) => {
                 shared.snapshot_bytes.store(bytes, Ordering::Relaxed);
-                shared.journal_bytes.store(0, Ordering::Relaxed);
+                let before = rotation.journal_bytes;
+                shared.journal_bytes.fetch_sub(before, Ordering::Relaxed);
                 if rotation.was_lost {
                     tracing::info!("the cache is on disk again");
                 }
@@ -200,6 +202,7 @@ impl Journal {
                 let mut current = lock(&shared.file);
                 shared.lose(Persistence::Snapshot, &error);
                 current.file = None;
+                current.tried_at = Instant::now();
                 if let Some(folder) = &*lock(&shared.folder) {
                     let journal = folder.file(Kind::Journal, rotation.number);
                     if let Err(error) = fs::remove_file(journal) {
@@ -208,10 +211,10 @@ impl Journal {
                 }
             }
             Err(error) => {
-                // The older files still give the store; not again at once.
+                // The older files still give the store. Not again before the journal is twice as long.
                 shared.failed(Persistence::Snapshot, &error);
                 let bytes = shared.journal_bytes.load(Ordering::Relaxed);
-                let longer = bytes.saturating_mul(JOURNAL_SHARE);
+                let longer = bytes.saturating_mul(2 * JOURNAL_SHARE);
                 shared.snapshot_bytes.fetch_max(longer, Ordering::Relaxed);
             }
         }
@@ -244,6 +247,8 @@ impl Drop for Journal {
 #[derive(Debug)]
 pub(super) struct Rotation {
     number: u64,
+    /// Bytes of the journals before it.
+    journal_bytes: u64,
     was_lost: bool,
 }
 
