@@ -288,7 +288,7 @@ impl Lexicon {
     }
 
     /// What `word` denies with its prefix: `unsafe` denies `safe`. A word that dictionaries have must be its opposite there, so
-    /// `discount` denies nothing.
+    /// `discount` denies nothing; a rare one need not be listed.
     pub(super) fn denied<'a>(&self, word: &'a str) -> Option<&'a str> {
         let own = self.base(word);
         NEGATIVE_PREFIXES.iter().find_map(|prefix| {
@@ -296,7 +296,10 @@ impl Lexicon {
             let denied = self.base(rest);
             let opposite = match self.word(&own).filter(|w| w.known) {
                 Some(known) => known.opposes(&denied),
-                None => !self.spells(&own) && self.knows(&denied),
+                None => {
+                    let certain = matches!(*prefix, "un" | "non") || !self.spells(&own);
+                    certain && self.knows(&denied)
+                }
             };
             opposite.then_some(rest)
         })
