@@ -126,8 +126,15 @@ impl Scan {
 
     fn pieces(&mut self, text: &str) {
         for line in text.split_inclusive('\n') {
-            for piece in line.split(|c: char| c.is_whitespace() || is_separator(c)) {
-                self.piece(piece);
+            let mut pieces = line
+                .split(|c: char| c.is_whitespace() || is_separator(c))
+                .filter(|piece| !piece.is_empty())
+                .peekable();
+            while let Some(piece) = pieces.next() {
+                let goes_on = pieces
+                    .peek()
+                    .is_some_and(|next| next.starts_with(char::is_lowercase));
+                self.piece(piece, goes_on);
             }
             if line.ends_with('\n') {
                 self.push_break("\n");
@@ -135,9 +142,10 @@ impl Scan {
         }
     }
 
-    fn piece(&mut self, piece: &str) {
+    /// `goes_on`: the sentence does, behind `piece`.
+    fn piece(&mut self, piece: &str, goes_on: bool) {
         if piece.chars().all(|c| !c.is_alphanumeric()) {
-            return self.signs(piece);
+            return self.signs(piece, goes_on);
         }
         let piece = piece.trim_start_matches([
             '(', '[', '{', '<', '¿', '¡', '"', '\'', '“', '‘', '`', '*', '…', ',',
@@ -156,10 +164,18 @@ impl Scan {
         }
     }
 
-    fn signs(&mut self, piece: &str) {
+    /// A piece without letters and digits: an operator, a face, brackets, or punctuation that stands alone.
+    fn signs(&mut self, piece: &str, goes_on: bool) {
         let signs: String = piece.chars().filter(|c| is_operator(*c)).collect();
+        // `what does ! mean` is about the sign.
+        let mentioned = goes_on && self.tokens.last().is_some_and(|t| t.kind != Kind::Break);
         match signs.as_str() {
-            "" | "-" | "--" | "---" | "#" | "##" | "###" | "*" | "/" => {}
+            "" if mentioned || piece.contains(['(', '[', '{']) => {
+                self.push(Kind::Symbol, piece.to_owned())
+            }
+            "" => {}
+            "-" | "/" | "*" if self.computes() => self.push(Kind::Symbol, signs),
+            "-" | "--" | "---" | "#" | "##" | "###" | "*" | "/" => {}
             "&" => self.push(Kind::Word, "and".to_owned()),
             "%" => self.push(Kind::Word, "percent".to_owned()),
             "°" => self.push(Kind::Word, "degree".to_owned()),
@@ -168,9 +184,16 @@ impl Scan {
                 _ => self.push(Kind::Symbol, signs),
             },
         }
-        if piece.contains(['.', ',', '?', '!', ';', ':', '。']) {
+        if !mentioned && piece.contains(['.', ',', '?', '!', ';', ':']) {
             self.push_break(piece);
         }
+    }
+
+    /// Whether a sign that stands here is an operator: behind a number or a single letter.
+    fn computes(&self) -> bool {
+        self.tokens.last().is_some_and(|t| {
+            matches!(t.kind, Kind::Number | Kind::Name) || t.text.chars().count() == 1
+        })
     }
 
     /// A piece without punctuation around it.

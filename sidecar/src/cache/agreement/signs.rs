@@ -31,31 +31,41 @@ pub(super) fn is_closing(c: char) -> bool {
     )
 }
 
+/// Signs with a meaning: operators, currencies, arrows, faces.
 pub(super) fn is_operator(c: char) -> bool {
-    matches!(
-        c,
-        '=' | '+'
-            | '*'
-            | '<'
-            | '>'
-            | '&'
-            | '|'
-            | '^'
-            | '~'
-            | '%'
-            | '$'
-            | '#'
-            | '@'
-            | '\\'
-            | '/'
-            | '_'
-            | '-'
-            | '°'
-            | '€'
-            | '£'
-            | '¥'
-            | '₹'
-    )
+    let is_pictured = match u32::from(c) {
+        // General punctuation, letters' marks, Chinese and Japanese punctuation, and what only chooses a picture's style.
+        0x2000..=0x206F | 0x0300..=0x036F | 0x3000..=0x303F | 0xFE00..=0xFE0F | 0xFF00..=0xFF0F => {
+            false
+        }
+        0x00AC | 0x00B1 | 0x00D7 | 0x00F7 => true,
+        code => code >= 0x2190 && !c.is_alphanumeric(),
+    };
+    is_pictured
+        || matches!(
+            c,
+            '=' | '+'
+                | '*'
+                | '<'
+                | '>'
+                | '&'
+                | '|'
+                | '^'
+                | '~'
+                | '%'
+                | '$'
+                | '#'
+                | '@'
+                | '\\'
+                | '/'
+                | '_'
+                | '-'
+                | '°'
+                | '€'
+                | '£'
+                | '¥'
+                | '₹'
+        )
 }
 
 pub(super) fn is_letters(text: &str) -> bool {

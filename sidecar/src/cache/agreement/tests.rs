@@ -155,6 +155,24 @@ fn names_files_and_code_are_compared_letter_by_letter() {
 }
 
 #[test]
+fn signs_are_compared_where_they_mean_something() {
+    disagree("What is 6 / 3?", "What is 6 - 3?", Disagreement::Entity);
+    disagree("Is 3 ≥ 2?", "Is 3 ≤ 2?", Disagreement::Entity);
+    disagree(
+        "What does 🙂 mean?",
+        "What does 🙁 mean?",
+        Disagreement::Entity,
+    );
+    disagree(
+        "What does ! mean in Rust?",
+        "What does ? mean in Rust?",
+        Disagreement::Entity,
+    );
+    agree("Où est la gare ?", "Où est la gare?");
+    agree("- Where is the station", "Where is the station?");
+}
+
+#[test]
 fn things_that_changed_places_disagree_and_phrases_that_moved_do_not() {
     disagree(
         "Is A1 faster than B2?",
