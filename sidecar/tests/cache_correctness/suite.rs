@@ -1,7 +1,7 @@
 //! Pairs of questions with the verdict of a person, and what the cache makes of them: the test and the benchmark share this file.
 //!
-//! `development.jsonl` and `held_out.jsonl` were both written before the rules of `turnpike_sidecar::cache::agreement`; rules and word
-//! lists were changed by the first alone.
+//! `development.jsonl` and `held_out.jsonl` were both written before the rules of `turnpike_sidecar::cache::agreement`, by one author; rules
+//! and word lists were changed by the single verdicts of the first alone. Its kind `assorted` was added while they were written.
 
 use std::collections::HashMap;
 use std::error::Error;
