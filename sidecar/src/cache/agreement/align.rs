@@ -217,6 +217,21 @@ impl Alignment {
         }
     }
 
+    /// Checks that no matched item stands behind a preposition that says something else.
+    pub(super) fn check_links(&self, asked: &[Item], stored: &[Item]) -> Result<(), Disagreement> {
+        let a = Places::of(asked, &self.asked);
+        let b = Places::of(stored, &self.stored);
+        let agrees = a.at.iter().all(|(number, place)| {
+            b.at.get(number)
+                .is_none_or(|other| linked_alike(place.link, other.link))
+        });
+        if agrees {
+            Ok(())
+        } else {
+            Err(Disagreement::Order)
+        }
+    }
+
     /// Checks that no two items changed places.
     pub(super) fn check_order(&self, asked: &[Item], stored: &[Item]) -> Result<(), Disagreement> {
         let a = Places::of(asked, &self.asked);
@@ -239,6 +254,31 @@ impl Alignment {
         }
         Ok(())
     }
+}
+
+/// Prepositions that no other one may replace: `near Rome`, `a book about Rome`.
+const DISTINCT: [&str; 16] = [
+    "about", "near", "between", "against", "through", "across", "along", "among", "per", "under",
+    "over", "above", "below", "outside", "behind", "beside",
+];
+
+/// Pairs of prepositions that say different things; others (`in`, `on`, `at`, `of`, `for`, `with`) are often exchanged.
+const DIFFERENT: [(&str, &str); 5] = [
+    ("from", "to"),
+    ("from", "for"),
+    ("from", "with"),
+    ("to", "by"),
+    ("for", "by"),
+];
+
+/// Whether two prepositions may say the same; none says nothing.
+fn linked_alike(one: &str, other: &str) -> bool {
+    let says = |link: &str| !matches!(link, "" | "and" | "or" | "than" | "versus");
+    let differs = |(a, b): &(&str, &str)| (one == *a && other == *b) || (one == *b && other == *a);
+    one == other
+        || !says(one)
+        || !says(other)
+        || !(DISTINCT.contains(&one) || DISTINCT.contains(&other) || DIFFERENT.iter().any(differs))
 }
 
 /// Where matched items stand: each once, at its first mention.

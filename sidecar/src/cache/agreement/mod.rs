@@ -9,7 +9,7 @@
 //! 4. They ask for the same: a person, a time, a reason, yes or no.
 //! 5. Every number, unit, date, name and other word with a meaning of its own has its match in the other text: the same form, another
 //!    ending, another notation, or a word that shares a frequent sense. What only one text says must be a word that goes without saying.
-//! 6. No two things changed places, as in "from A to B" and "from B to A".
+//! 6. No two things changed places, as in "from A to B" and "from B to A", nor their preposition: "near A", "in A".
 //!
 //! What the rules do not understand disagrees, so a missing synonym costs a hit and not a wrong answer. The word lists are English; in
 //! other languages only their negations are known, so a text must have the same words there, in any order that rule 6 allows.
@@ -152,6 +152,7 @@ pub fn compare(asked: &str, stored: &str) -> Result<(), Disagreement> {
     }
     let alignment = align::align(&a.items, &b.items)?;
     alignment.check_degrees(&a.items, &b.items)?;
+    alignment.check_links(&a.items, &b.items)?;
     alignment.check_order(&a.items, &b.items)?;
     check_negated(&a, &b)
 }

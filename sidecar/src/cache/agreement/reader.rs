@@ -330,8 +330,7 @@ impl Reader {
     fn link_after(&self, text: &str) -> &'static str {
         match text {
             "a" | "an" | "the" | "my" | "your" | "our" | "their" | "its" | "this" | "that"
-            | "these" | "those" | "all" | "any" | "some" | "each" | "every" | "own" | "same"
-            | "another" | "other" => self.link,
+            | "these" | "those" => self.link,
             "and" => "and",
             "or" => "or",
             _ => "",
@@ -440,10 +439,10 @@ fn base_differs(text: &str, base: &str) -> bool {
 }
 
 fn preposition(text: &str) -> Option<&'static str> {
-    const ALL: [&str; 24] = [
-        "from", "of", "by", "in", "at", "on", "for", "with", "about", "between", "over", "against",
-        "through", "across", "along", "among", "per", "near", "under", "above", "below", "inside",
-        "outside", "up",
+    const ALL: [&str; 26] = [
+        "behind", "beside", "from", "of", "by", "in", "at", "on", "for", "with", "about",
+        "between", "over", "against", "through", "across", "along", "among", "per", "near",
+        "under", "above", "below", "inside", "outside", "up",
     ];
     ALL.iter().find(|p| **p == text).copied()
 }

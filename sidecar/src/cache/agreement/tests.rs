@@ -155,6 +155,23 @@ fn names_files_and_code_are_compared_letter_by_letter() {
 }
 
 #[test]
+fn prepositions_that_say_something_are_compared() {
+    disagree("Hotels in Oslo", "Hotels near Oslo", Disagreement::Order);
+    disagree("Books by Orwell", "Books about Orwell", Disagreement::Order);
+    disagree(
+        "A gift for my aunt",
+        "A gift from my aunt",
+        Disagreement::Order,
+    );
+    disagree(
+        "Do all cats purr?",
+        "Do some cats purr?",
+        Disagreement::Polarity,
+    );
+    agree("Centre a div in CSS", "Centre a div with CSS");
+}
+
+#[test]
 fn signs_are_compared_where_they_mean_something() {
     disagree("What is 6 / 3?", "What is 6 - 3?", Disagreement::Entity);
     disagree("Is 3 ≥ 2?", "Is 3 ≤ 2?", Disagreement::Entity);
