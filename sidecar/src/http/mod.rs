@@ -7,6 +7,7 @@
 mod admission;
 mod authorization;
 mod body;
+mod cache;
 mod classify;
 mod embeddings;
 mod error;
@@ -42,9 +43,10 @@ use error::{Refusal, Refusals};
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The paths that metrics show; any other one is `other`.
-const PATHS: [&str; 10] = [
+const PATHS: [&str; 11] = [
     ANALYZE_PATH,
     CACHE_ENTRIES_PATH,
+    cache::STATS_PATH,
     "/v1/embeddings",
     "/v1/classify",
     "/v1/models",
@@ -60,7 +62,8 @@ pub fn router(service: Arc<Service>, access: Option<Arc<Access>>) -> Router {
     let panics = service.metrics.panics.clone();
     let admitted = OpenApiRouter::new()
         .routes(routes!(analyze))
-        .routes(routes!(store, clear))
+        .routes(routes!(store, cache::remove, cache::export))
+        .routes(routes!(cache::stats))
         .routes(routes!(embeddings::embeddings))
         .routes(routes!(classify::classify))
         .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
@@ -117,12 +120,6 @@ struct Stored {
     stored: bool,
 }
 
-/// How many stored answers were removed.
-#[derive(Debug, Serialize, ToSchema)]
-struct Removed {
-    removed: usize,
-}
-
 /// Keeps a complete answer for the questions that resemble its own.
 #[utoipa::path(post, path = CACHE_ENTRIES_PATH, tag = "proxy", request_body = StoreRequest,
     responses((status = 201, body = Stored), (status = 200, body = Stored, description = "There is no cache, no text, or no complete answer."), Refusals))]
@@ -137,13 +134,6 @@ async fn store(
         StatusCode::OK
     };
     Ok((status, Json(Stored { stored })).into_response())
-}
-
-/// Removes every stored answer.
-#[utoipa::path(delete, path = CACHE_ENTRIES_PATH, tag = "proxy", responses((status = 200, body = Removed), Refusals))]
-async fn clear(State(service): State<Arc<Service>>) -> Result<Json<Removed>, Refusal> {
-    let removed = service.clear().await?;
-    Ok(Json(Removed { removed }))
 }
 
 async fn unknown_path(uri: Uri) -> Refusal {

@@ -1,7 +1,7 @@
 //! `/v1/cache/entries`: storing and clearing, and the memory of recent vectors that spares a store its forward.
 
 use std::num::NonZeroUsize;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use lru::LruCache;
 use tokio::time::Instant;
@@ -11,7 +11,7 @@ use turnpike_core::sidecar::StoreRequest;
 use super::{STORE_TIMEOUT, Service};
 use crate::answer;
 use crate::batching::Priority;
-use crate::cache::{EntryKey, NewEntry, Partition, StoreError};
+use crate::cache::{EntryKey, Filter, NewEntry, Partition, Stats, Store, StoreError};
 use crate::encoder::Embedding;
 
 /// Vectors remembered between a lookup that missed and the store that follows; one too old is computed again. 1024 of 384
@@ -93,19 +93,41 @@ impl Service {
         Ok(true)
     }
 
-    /// Removes every stored answer and says how many there were.
+    /// Removes the stored answers that `filter` names and says how many; a dry run only says it.
     ///
     /// # Errors
     /// [`Fault::Overloaded`] until the model is loaded, [`Fault::Internal`] when the store fails.
-    pub async fn clear(&self) -> Result<usize, Fault> {
+    pub async fn invalidate(&self, filter: Filter, dry_run: bool) -> Result<usize, Fault> {
         let ready = self.ready()?;
-        let removed = ready.cache.clear().await.map_err(|e| store_fault(&e))?;
-        if !removed.is_durable {
+        let removed = if filter == Filter::default() && !dry_run {
+            ready.cache.clear().await
+        } else {
+            ready.cache.invalidate(filter, dry_run).await
+        };
+        let removed = removed.map_err(|e| store_fault(&e))?;
+        if !dry_run && !removed.is_durable {
             return Err(Fault::Internal(
-                "cleared, but the files of the cache remain",
+                "removed, but the files of the cache remain",
             ));
         }
         Ok(removed.entries)
+    }
+
+    /// How much is stored.
+    ///
+    /// # Errors
+    /// As [`Self::invalidate`].
+    pub async fn cache_stats(&self) -> Result<Stats, Fault> {
+        let stats = self.cache_store()?.stats().await;
+        stats.map_err(|e| store_fault(&e))
+    }
+
+    /// The cache's store.
+    ///
+    /// # Errors
+    /// [`Fault::Overloaded`] until the model is loaded.
+    pub fn cache_store(&self) -> Result<Arc<dyn Store>, Fault> {
+        Ok(Arc::clone(&self.ready()?.cache))
     }
 }
 

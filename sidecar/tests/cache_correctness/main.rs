@@ -85,6 +85,7 @@ fn every_pair_stands_once_and_there_are_enough_of_them() -> Outcome<()> {
     let pairs = both_parts()?;
     let distinct: HashSet<(&str, &str)> = pairs.iter().map(|p| (&*p.a, &*p.b)).collect();
     assert_eq!(distinct.len(), pairs.len());
+    assert!(pairs.iter().all(|p| p.kind != "all"), "each has a kind");
     let same = pairs.iter().filter(|p| p.same).count();
     assert!(
         same >= 300 && pairs.len() - same >= 300,

@@ -21,7 +21,7 @@ async fn every_path_is_described_and_every_described_path_answers() -> Outcome<(
             assert!(![404, 405].contains(&answer.status), "{method} {path}");
         }
     }
-    assert_eq!((paths.len(), operations), (9, 10));
+    assert_eq!((paths.len(), operations), (10, 12));
     Ok(())
 }
 
@@ -36,6 +36,8 @@ async fn answers_are_as_described() -> Outcome<()> {
         ("post", "/v1/embeddings", embed, "200"),
         ("post", "/v1/classify", json!({"input": ["x", "y"]}), "200"),
         ("get", "/v1/models", Value::Null, "200"),
+        ("get", "/v1/cache/stats", Value::Null, "200"),
+        ("delete", "/v1/cache/entries", Value::Null, "200"),
         ("post", "/v1/classify", json!({"input": []}), "400"),
     ] {
         let answer = sidecar

@@ -14,8 +14,9 @@ const QUESTION: &str = "How do I reset my router to factory settings?";
 const PARAPHRASE: &str = "How can I reset my router back to factory settings?";
 
 async fn store(sidecar: &Sidecar, partition: &str, text: &str) -> Outcome<Answer> {
+    let owner = if partition == ALICE { "alice" } else { "bob" };
     let body = json!({"partition": partition, "text": text, "model": "qwen3-8b",
-        "decision": "support", "category": "other", "body": BODY});
+        "decision": "support", "category": "other", "owner": owner, "body": BODY});
     sidecar.post(ENTRIES, &body).await
 }
 
@@ -214,12 +215,91 @@ async fn clearing_removes_every_entry() -> Outcome<()> {
     let cleared = sidecar.send("DELETE", ENTRIES, "").await?;
     assert_eq!(
         (cleared.status, cleared.text()),
-        (200, r#"{"removed":2}"#.into())
+        (200, r#"{"removed":2,"dry_run":false}"#.into())
     );
     assert_eq!(
         lookup(&sidecar, ALICE, QUESTION, 0.0).await?.cache,
         Some(CacheAnswer::Miss)
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn answers_are_removed_by_owner_model_decision_and_age_after_a_dry_run() -> Outcome<()> {
+    let sidecar = Sidecar::start().await?;
+    store(&sidecar, ALICE, QUESTION).await?;
+    store(&sidecar, BOB, QUESTION).await?;
+    let stats = sidecar.get("/v1/cache/stats").await?.json()?;
+    assert_eq!(
+        (&stats["entries"], &stats["partitions"]),
+        (&json!(2), &json!(2))
+    );
+    assert!(stats["bytes"].as_u64() > Some(2 * 384));
+    for (query, removed) in [
+        ("owner=alice&dry_run=true", 1),
+        ("owner=carol", 0),
+        ("owner=alice&model=other", 0),
+        ("decision=other", 0),
+        ("older_than_seconds=60", 0),
+        ("model=qwen3-8b&dry_run=true", 2),
+        ("owner=alice&decision=support&model=qwen3-8b", 1),
+        ("owner=alice", 0),
+    ] {
+        let answer = sidecar
+            .send("DELETE", &format!("{ENTRIES}?{query}"), "")
+            .await?;
+        assert_eq!(answer.json()?["removed"], removed, "{query}");
+    }
+    let miss = lookup(&sidecar, ALICE, QUESTION, 0.0).await?.cache;
+    assert_eq!(miss, Some(CacheAnswer::Miss));
+    hit(lookup(&sidecar, BOB, QUESTION, 0.85).await?)?;
+    let export = sidecar.get(ENTRIES).await?;
+    let lines: Vec<serde_json::Value> = export
+        .text()
+        .lines()
+        .map(serde_json::from_str)
+        .collect::<Result<_, _>>()?;
+    assert_eq!(lines.len(), 1);
+    assert_eq!(
+        (&lines[0]["owner"], &lines[0]["question"]),
+        (&json!("bob"), &json!(QUESTION))
+    );
+    for wrong in [
+        "user=alice",
+        "partition=abc",
+        "older_than_seconds=-1",
+        "dry_run=maybe",
+    ] {
+        let answer = sidecar
+            .send("DELETE", &format!("{ENTRIES}?{wrong}"), "")
+            .await?;
+        assert_eq!(answer.status, 400, "{wrong}");
+    }
+    hit(lookup(&sidecar, BOB, QUESTION, 0.85).await?)?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_similar_question_that_means_something_else_is_a_miss_and_says_why() -> Outcome<()> {
+    let sidecar = Sidecar::start().await?;
+    let on = "How do I turn on dark mode in the settings?";
+    store(&sidecar, ALICE, on).await?;
+    for (text, reason) in [
+        ("How do I turn off dark mode in the settings?", "polarity"),
+        (
+            "How do I not turn on dark mode in the settings?",
+            "polarity",
+        ),
+    ] {
+        let metric =
+            format!(r#"turnpike_sidecar_cache_candidates_turned_down_total{{reason="{reason}"}}"#);
+        let before = sidecar.metric(&metric).await.unwrap_or_default();
+        let answer = lookup(&sidecar, ALICE, text, 0.5).await?;
+        assert_eq!(answer.cache, Some(CacheAnswer::Miss), "{text}");
+        assert_eq!(sidecar.metric(&metric).await? - before, 1.0, "{text}");
+    }
+    let same = "How can I turn on the dark mode in settings?";
+    hit(lookup(&sidecar, ALICE, same, 0.85).await?)?;
     Ok(())
 }
 
