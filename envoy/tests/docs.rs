@@ -62,13 +62,14 @@ fn the_page_shows_what_the_renderer_writes() {
     }
 }
 
-/// Every block of `docs/sidecar.md` is a configuration, or the part of one.
+/// Every block of `docs/sidecar.md` and `docs/cache.md` is a configuration, or the part of one.
 #[test]
-fn the_configurations_of_the_sidecars_page_are_valid() {
+fn the_configurations_of_the_sidecars_pages_are_valid() {
     const REST: &str = "{vllm_endpoints: [{name: l, address: a, port: 1}], model_config: {m: {}}, default_model: m}";
-    let page = std::fs::read_to_string(root().join("docs/sidecar.md")).unwrap();
-    let blocks = yaml_blocks(&page);
-    assert!(blocks.len() >= 6);
+    let page = |name: &str| std::fs::read_to_string(root().join(name)).unwrap();
+    let (sidecar, cache) = (page("docs/sidecar.md"), page("docs/cache.md"));
+    let blocks = [yaml_blocks(&sidecar), yaml_blocks(&cache)].concat();
+    assert!(blocks.len() >= 7);
     for block in blocks {
         let mut whole = parse(REST).unwrap();
         for (key, value) in parse(block).unwrap().as_object().unwrap() {

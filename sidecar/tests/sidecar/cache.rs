@@ -11,7 +11,7 @@ const ENTRIES: &str = "/v1/cache/entries";
 const BODY: &str = "{\"choices\":[{\"index\":0,\"message\":{\"content\":\"Hold \\u201creset\\u201d\\n 10 s — 🔁\"},\"finish_reason\":\"stop\"}]}";
 
 const QUESTION: &str = "How do I reset my router to factory settings?";
-const PARAPHRASE: &str = "How can I reset my router back to factory settings?";
+const PARAPHRASE: &str = "How can I reset my router to factory settings?";
 
 async fn store(sidecar: &Sidecar, partition: &str, text: &str) -> Outcome<Answer> {
     let owner = if partition == ALICE { "alice" } else { "bob" };
