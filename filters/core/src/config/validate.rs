@@ -432,7 +432,7 @@ fn check_cache(c: &mut Checker, cache: &SemanticCacheConfig) {
     for (at, reason) in cache.finish_reasons.iter().enumerate() {
         if !known.contains(&reason.as_str()) {
             c.error(
-                &format!("semantic_cache.finish_reasons[{at}]"),
+                format!("semantic_cache.finish_reasons[{at}]"),
                 format!("must be one of {}, got `{reason}`", known.join(", ")),
             );
         }

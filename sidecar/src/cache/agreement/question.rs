@@ -181,7 +181,7 @@ impl Place {
                     || (!self.found && (self.asked || self.before_auxiliary))
             }
             "who" | "whom" | "whose" => (self.first && !self.joined) || (self.asked && !self.found),
-            "which" => !self.found && !(self.first && self.joined),
+            "which" => !(self.found || self.first && self.joined),
             _ => !self.found || self.before_auxiliary,
         }
     }

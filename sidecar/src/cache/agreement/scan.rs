@@ -287,12 +287,8 @@ impl Scan {
     fn push_break(&mut self, tail: &str) {
         let sentence = tail.contains(['.', '?', '!', ';', ':', '…', '\n']);
         match self.tokens.last_mut() {
-            Some(last) if last.kind == Kind::Break => {
-                if sentence {
-                    last.text.clear();
-                }
-            }
-            Some(_) => self.push(
+            Some(last) if last.kind == Kind::Break && sentence => last.text.clear(),
+            Some(last) if last.kind != Kind::Break => self.push(
                 Kind::Break,
                 if sentence {
                     String::new()
@@ -300,7 +296,7 @@ impl Scan {
                     ",".to_owned()
                 },
             ),
-            None => {}
+            _ => {}
         }
     }
 }
