@@ -226,7 +226,10 @@ fn check_polarity(a: &Reading, b: &Reading) -> Result<(), Disagreement> {
         Disagreement::Polarity,
     )?;
     let mirrored = (0..PARTICLES.len()).any(|pair| {
-        let (of_a, of_b) = (a.particles >> (2 * pair) & 3, b.particles >> (2 * pair) & 3);
+        let (of_a, of_b) = (
+            (a.particles >> (2 * pair)) & 3,
+            (b.particles >> (2 * pair)) & 3,
+        );
         matches!((of_a, of_b), (1, 2) | (2, 1))
     });
     ensure(!mirrored, Disagreement::Polarity)
