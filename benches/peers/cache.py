@@ -4,7 +4,7 @@
     cache.py [ENTRIES] [--rounds ROUNDS] [--folder FOLDER]
 
 ENTRIES is 100000. Vectors and queries come from `cargo bench -p benches --bench cache`, which says what they are like. The
-peers keep f32; HNSW has 16 links and looks at 100 nodes for an insertion and 48 for a lookup, as the store about does.
+peers keep f32; HNSW has 16 links and looks at 100 nodes for an insertion and 40 for a lookup, as the store about does.
 FOLDER (.cache/peers) gets a virtual environment of its own; packages come from PyPI on the first run.
 """
 
@@ -24,7 +24,7 @@ ROOT = HERE.parents[1]
 CACHE = Path(os.environ.get("TURNPIKE_CACHE", ROOT / ".cache"))
 REQUIREMENTS = HERE / "requirements-cache.txt"
 DIMENSIONS = 384
-LINKS, BREADTH_OF_INSERTION, BREADTH_OF_SEARCH, MOST = 16, 100, 48, 4
+LINKS, BREADTH_OF_INSERTION, BREADTH_OF_SEARCH, MOST = 16, 100, 40, 4
 
 
 def main() -> None:

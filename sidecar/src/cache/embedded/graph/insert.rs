@@ -129,8 +129,9 @@ impl<T: Clone> Graph<T> {
     /// The neighbour that a full node drops.
     fn least_needed(&self, level: usize, slot: Slot) -> Slot {
         let vector = self.vector(slot);
-        let mut neighbours: Vec<Scored> = self
-            .neighbours(level, slot)
+        let links = self.neighbours(level, slot);
+        self.touch(links);
+        let mut neighbours: Vec<Scored> = links
             .iter()
             .map(|&other| (dot(vector, self.vector(other)), other))
             .collect();

