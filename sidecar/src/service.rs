@@ -20,7 +20,7 @@ use turnpike_core::Config;
 use turnpike_core::reply::Fault;
 
 use crate::batching::InferenceError;
-use crate::cache::{CacheLimits, Embedded, Store};
+use crate::cache::{CacheLimits, Embedded, Store, agreement};
 use crate::metrics::{Metrics, Shed};
 use crate::tokenizer::MAX_WINDOWED_BYTES;
 
@@ -83,6 +83,10 @@ impl Service {
     /// # Errors
     /// [`StartError::Cache`] when the cache's folder cannot be used, [`StartError::WarmUp`] when the encoder fails.
     pub async fn set_ready(&self, engine: Engine, config: &Config) -> Result<(), StartError> {
+        if config.semantic_cache.enabled {
+            // The first comparison would wait for the word lists.
+            drop(tokio::task::spawn_blocking(agreement::prepare).await);
+        }
         let before = self.ready.load_full();
         let cache = self.open_cache(before.as_deref(), &engine, config).await?;
         if let Some(before) = &before {
