@@ -17,6 +17,9 @@ use crate::{Counters, SIDECAR_CLUSTER};
 /// Entries that wait for the next tick; further ones are dropped and counted.
 const MAX_WAITING: usize = 256;
 
+/// Bytes of answers that wait; further ones are dropped and counted.
+const MAX_WAITING_BYTES: usize = 32 << 20;
+
 /// Calls in flight above which entries wait, so that a slow sidecar does not collect calls without end.
 const MAX_IN_FLIGHT: usize = 32;
 
@@ -27,6 +30,7 @@ const STORE_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub struct Outbox {
     waiting: RefCell<VecDeque<StoreRequest>>,
+    waiting_bytes: Cell<usize>,
     in_flight: Cell<usize>,
 }
 
@@ -37,9 +41,11 @@ impl Outbox {
         let Ok(mut waiting) = self.waiting.try_borrow_mut() else {
             return false;
         };
-        if waiting.len() >= MAX_WAITING {
+        let bytes = self.waiting_bytes.get().saturating_add(entry.body.len());
+        if waiting.len() >= MAX_WAITING || bytes > MAX_WAITING_BYTES {
             return false;
         }
+        self.waiting_bytes.set(bytes);
         waiting.push_back(entry);
         true
     }
@@ -53,6 +59,8 @@ impl Outbox {
                 .ok()
                 .and_then(|mut w| w.pop_front());
             let Some(entry) = next else { return };
+            let left = self.waiting_bytes.get().saturating_sub(entry.body.len());
+            self.waiting_bytes.set(left);
             if post(&entry) {
                 self.in_flight.set(self.in_flight.get().saturating_add(1));
             } else {

@@ -98,8 +98,11 @@ fn check(answer: &Map<String, Value>, allowed: &[String]) -> Result<(), NotKept>
     let choices = answer.get("choices").and_then(Value::as_array);
     let choices = choices.filter(|choices| !choices.is_empty());
     for choice in choices.ok_or_else(|| NotKept::form("no choices"))? {
-        if !choice.get("message").is_some_and(Value::is_object) {
-            return Err(NotKept::form("a choice without a message"));
+        let message = choice.get("message").and_then(Value::as_object);
+        let message = message.ok_or_else(|| NotKept::form("a choice without a message"))?;
+        let content = message.get("content").unwrap_or(&Value::Null);
+        if !content.is_string() && !content.is_null() {
+            return Err(NotKept::form("content that is no text"));
         }
         let reason = choice.get("finish_reason").unwrap_or(&Value::Null);
         if !allowed.iter().any(|allowed| reason == allowed.as_str()) {

@@ -82,7 +82,7 @@ impl Stream {
             }
         }
         for (key, value) in message {
-            let told = key == "role" || TEXTS.contains(&key.as_str());
+            let told = key == "role" || (TEXTS.contains(&key.as_str()) && value.is_string());
             if told || value.is_null() {
                 continue;
             }

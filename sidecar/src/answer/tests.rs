@@ -116,6 +116,11 @@ fn what_is_not_complete_or_not_understood_is_not_kept() {
         (whole("stop").to_string() + "x", false, "not a chat"),
         (json!({"choices": []}).to_string(), false, "no choices"),
         (
+            completion(json!({"content": [{"type": "text", "text": "x"}]}), "stop").to_string(),
+            false,
+            "content that is no text",
+        ),
+        (
             json!({"error": {"message": "x"}, "choices": whole("stop")["choices"]}).to_string(),
             false,
             "it has an error",

@@ -6,7 +6,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// Levels that are put in order; what is nested deeper counts as it is written. Each level reads its values once more.
-const MAX_DEPTH: u32 = 16;
+const MAX_DEPTH: u32 = 8;
 
 /// Tells the parts of a value's canonical form, each with its kind before it. What is no JSON is one part as it stands.
 pub(super) fn canonical(json: &[u8], tell: &mut impl FnMut(u8, &[u8])) {

@@ -54,6 +54,8 @@ pub struct Partitioner {
     scope: Scope,
     epoch: u32,
     encoder: String,
+    /// SHA-256 of what decides where a request goes.
+    rules: [u8; 32],
     max_temperature: f32,
 }
 
@@ -64,10 +66,12 @@ const DEFAULT_TEMPERATURE: f32 = 1.0;
 const NOT_HASHED: [&str; 4] = ["model", "messages", "stream", "stream_options"];
 
 impl Partitioner {
-    /// Compiles the configuration; `encoder` names the model whose similarities count.
+    /// Compiles the configuration; `encoder` names the model whose similarities count, `rules` is what decides where a request goes, in
+    /// any form: an answer that other rules led to is no answer any more.
     #[must_use]
-    pub fn compile(config: &SemanticCacheConfig, encoder: &str) -> Self {
+    pub fn compile(config: &SemanticCacheConfig, encoder: &str, rules: &[u8]) -> Self {
         Self {
+            rules: Sha256::digest(rules).into(),
             scope: config.scope,
             epoch: config.cache_epoch,
             encoder: encoder.into(),
@@ -103,6 +107,7 @@ impl Partitioner {
         hash.field(b"turnpike-cache-2");
         hash.field(self.encoder.as_bytes());
         hash.field(&self.epoch.to_be_bytes());
+        hash.field(&self.rules);
         hash.field(owner.0.as_bytes());
         hash.field(owner.1.as_bytes());
         hash.field(endpoint.input_key().as_bytes());
@@ -111,6 +116,14 @@ impl Partitioner {
         // The messages without the text that similarity is about.
         let mut rest = Vec::with_capacity(messages.len());
         let mut from = messages.start;
+        if texts.len() > 1 {
+            // The parts become one text, joined by line feeds: where one ends must not be open.
+            for text in texts {
+                let part = body.get(text.clone()).unwrap_or_default();
+                let breaks = part.windows(2).filter(|pair| pair == b"\\n").count();
+                hash.field(&u64::try_from(breaks).unwrap_or(u64::MAX).to_be_bytes());
+            }
+        }
         for text in texts {
             rest.extend_from_slice(body.get(from..text.start).unwrap_or_default());
             from = text.end;
@@ -122,6 +135,12 @@ impl Partitioner {
 }
 
 impl Partitioner {
+    /// Whether answers serve others than who caused them.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        self.scope != Scope::User
+    }
+
     /// Whose answers are found: a user, a tier, or nobody's in particular.
     ///
     /// # Errors

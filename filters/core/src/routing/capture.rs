@@ -16,6 +16,9 @@ use crate::sidecar::StoreRequest;
 /// answers that come in such pieces are not kept.
 const STREAM_BYTES: usize = 16;
 
+/// Bytes of a stream; as JSON within JSON, it must fit into the body of a call to the sidecar.
+const MAX_STREAM_BYTES: usize = 5 << 20;
+
 /// Bytes that a worker holds for the cache.
 const MAX_CAPTURED_BYTES: usize = 64 << 20;
 
@@ -70,7 +73,7 @@ impl Capture {
     pub(super) fn expect(&mut self, form: Form, limit: usize, captured: &Captured) {
         self.streamed = form == Form::Sse;
         self.limit = match form {
-            Form::Sse => limit.saturating_mul(STREAM_BYTES),
+            Form::Sse => limit.saturating_mul(STREAM_BYTES).min(MAX_STREAM_BYTES),
             _ => limit,
         };
         self.captured = captured.clone();
@@ -87,8 +90,12 @@ impl Capture {
             return Wanted::NoMore;
         }
         if size > 0 {
+            let chunk = host.response_chunk(size);
+            if chunk.len() != size {
+                return Wanted::NoMore;
+            }
             self.captured.0.set(held);
-            self.body.extend_from_slice(&host.response_chunk(size));
+            self.body.extend_from_slice(&chunk);
         }
         Wanted::More
     }
@@ -127,22 +134,28 @@ impl Drop for Capture {
     }
 }
 
-/// The form of an answer that may be stored: 200, JSON or an event stream, not encoded, its length within `limit`.
-pub(super) fn form_to_store(headers: &Headers, limit: usize) -> Option<Form> {
-    let is = |name: &str, test: fn(&[u8]) -> bool| headers.get(name).is_some_and(test);
+/// The form of an answer that may be stored: 200, JSON or an event stream, not encoded, its length within `limit`, and not forbidden by the
+/// server. `shared`: with others than who asked.
+pub(super) fn form_to_store(headers: &Headers, limit: usize, shared: bool) -> Option<Form> {
+    let any = |name: &str, test: fn(&[u8]) -> bool| {
+        let mut values = headers.iter().filter(|h| h.name == name.as_bytes());
+        values.any(|h| test(h.value))
+    };
     let form = headers.get("content-type").map(Form::of_content_type)?;
     let may_be_stored = matches!(form, Form::Json | Form::Sse)
-        && is(":status", |v| v == b"200")
-        && !is("content-encoding", |v| !v.eq_ignore_ascii_case(b"identity"))
-        && !is("cache-control", forbids_storing)
+        && headers.get(":status") == Some(b"200")
+        && !any("content-encoding", |v| !v.eq_ignore_ascii_case(b"identity"))
+        && !any("cache-control", |v| has_directive(v, "no-store"))
+        && !(shared && any("cache-control", |v| has_directive(v, "private")))
         && content_length(headers).is_none_or(|length| length <= limit);
     may_be_stored.then_some(form)
 }
 
-/// Whether the server says that its answer must not be kept.
-fn forbids_storing(value: &[u8]) -> bool {
-    let value = String::from_utf8_lossy(value).to_ascii_lowercase();
-    value
-        .split(',')
-        .any(|directive| directive.trim() == "no-store")
+fn has_directive(value: &[u8], name: &str) -> bool {
+    let value = String::from_utf8_lossy(value);
+    let mut directives = value.split(',');
+    directives.any(|directive| {
+        let directive = directive.split('=').next().unwrap_or_default();
+        directive.trim().eq_ignore_ascii_case(name)
+    })
 }

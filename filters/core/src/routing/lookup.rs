@@ -2,7 +2,7 @@
 
 use super::route::{Route, Router};
 use super::signals::Signals;
-use super::work::Work;
+use super::work::{Extent, Work};
 use crate::cache::{Control, Skip};
 use crate::host::{Flow, Host, LocalReply};
 use crate::metrics::Metric;
@@ -97,7 +97,8 @@ fn lookup<S: Signals>(
     if control.no_store {
         return Err(Skip::NoStore);
     }
-    if !work.findings.pii.is_empty() {
+    // What no guard has read may hold anything.
+    if work.read == Extent::Part || !work.findings.pii.is_empty() {
         return Err(Skip::PersonalData);
     }
     let identified = text_state(host, state::IDENTIFIED).unwrap_or_default();

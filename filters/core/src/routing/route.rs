@@ -76,6 +76,33 @@ pub(super) struct CachePolicy {
     pub(super) similarity_threshold: f32,
 }
 
+/// What decides where a request goes.
+fn rules(config: &Config) -> Vec<u8> {
+    let sidecar = &config.sidecar;
+    let rules = (
+        (
+            &config.decisions,
+            &config.categories,
+            &config.keyword_rules,
+            &config.strategy,
+        ),
+        (
+            &config.model_config,
+            &config.default_model,
+            &config.reasoning_families,
+            &config.default_reasoning_effort,
+        ),
+        (&config.classifier, &config.prompt_guard, &config.guards),
+        (
+            &sidecar.heads,
+            &sidecar.classifiers,
+            &sidecar.llm_classifier,
+        ),
+    );
+    // Writing to memory cannot fail.
+    serde_json::to_vec(&rules).unwrap_or_default()
+}
+
 impl<S: Signals> Router<S> {
     /// Compiles a configuration that [`Config::validate`] accepts; `filters` are those in the chain.
     #[must_use]
@@ -127,10 +154,13 @@ impl<S: Signals> Router<S> {
             pii: every().any(Policy::wants_pii),
             names: every().any(Policy::wants_names),
         };
-        let cache = config
-            .semantic_cache
-            .enabled
-            .then(|| Partitioner::compile(&config.semantic_cache, &config.sidecar.encoder.name));
+        let cache = config.semantic_cache.enabled.then(|| {
+            Partitioner::compile(
+                &config.semantic_cache,
+                &config.sidecar.encoder.name,
+                &rules(config),
+            )
+        });
         Self {
             auto_names: vec!["auto".into(), config.auto_model_name().into()],
             models: config.model_config.keys().cloned().collect(),

@@ -5,7 +5,7 @@ use super::lookup::{Lookup, plan_lookup};
 use super::route::{Route, Router};
 use super::signals::{Found, Progress, Signals};
 use super::work::{Extent, Work};
-use crate::cache::{Control, SIMILARITY_HEADER};
+use crate::cache::{Control, Partitioner, SIMILARITY_HEADER};
 use crate::config::{BlockResponse, OnBudget};
 use crate::decision::{Category, OnError};
 use crate::guard::{self, Block, Findings};
@@ -610,9 +610,16 @@ impl<S: Signals> RouterStream<S> {
             return;
         };
         let limit = router.max_cached_body_bytes;
-        match form_to_store(&host.response_headers(), limit) {
+        let shared = router.cache.as_ref().is_some_and(Partitioner::is_shared);
+        let headers = host.response_headers();
+        match form_to_store(&headers, limit, shared) {
             Some(form) => capture.expect(form, limit, &router.captured),
-            None => self.capture = None,
+            None => {
+                if headers.get("content-encoding").is_some() {
+                    host.count(Metric::CacheSkipped, &["encoding"], 1);
+                }
+                self.capture = None;
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// Largest body that the sidecar reads: a cached answer and its question, JSON-escaped twice over.
+/// Largest body that the sidecar reads: an answer that streamed and its question, as JSON within JSON.
 pub const MAX_BODY_BYTES: usize = 8 << 20;
 
 /// Path of the analysis.

@@ -4,7 +4,8 @@
 //! text that was stored are compared by rules:
 //!
 //! 1. Texts that are the same agree. Other texts of more than [`MAX_BYTES`] do not.
-//! 2. Both are written in one script; code and quotations are the same, letter by letter.
+//! 2. Both are written in one script; code, formulas and quotations are the same, letter by letter; texts with indented lines agree with
+//!    none but themselves.
 //! 3. As many negations in each, and about the same things. Of a pair such as on/off, up/down or to/from, not one on each side.
 //! 4. They ask for the same: a person, a time, a reason, yes or no.
 //! 5. Every number, unit, date, name and other word with a meaning of its own has its match in the other text: the same form, another
@@ -27,6 +28,7 @@ mod reading;
 mod scan;
 mod script;
 mod signs;
+mod signs_in_order;
 
 use lexicon::PARTICLES;
 use reading::{Class, Item, Negation, Reading};
@@ -141,6 +143,14 @@ pub fn compare(asked: &str, stored: &str) -> Result<(), Disagreement> {
     ensure(
         script::of(asked) == script::of(stored),
         Disagreement::Language,
+    )?;
+    ensure(
+        !signs_in_order::has_layout(asked) && !signs_in_order::has_layout(stored),
+        Disagreement::Code,
+    )?;
+    ensure(
+        signs_in_order::strict_part(asked) == signs_in_order::strict_part(stored),
+        Disagreement::Code,
     )?;
     let (a, b) = read_both(asked, stored)?;
     check_polarity(&a, &b)?;

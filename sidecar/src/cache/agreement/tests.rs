@@ -140,7 +140,7 @@ fn dates_and_tense_are_compared() {
 fn names_files_and_code_are_compared_letter_by_letter() {
     disagree("Who is Anna?", "Who is Hannah?", Disagreement::Entity);
     disagree("Open main.rs", "Open lib.rs", Disagreement::Entity);
-    disagree("What does -v do?", "What does -i do?", Disagreement::Entity);
+    disagree("What does -v do?", "What does -i do?", Disagreement::Code);
     disagree("What is `a && b`?", "What is `a || b`?", Disagreement::Code);
     disagree(
         "Translate \"I ran\"",
@@ -173,8 +173,8 @@ fn prepositions_that_say_something_are_compared() {
 
 #[test]
 fn signs_are_compared_where_they_mean_something() {
-    disagree("What is 6 / 3?", "What is 6 - 3?", Disagreement::Entity);
-    disagree("Is 3 ≥ 2?", "Is 3 ≤ 2?", Disagreement::Entity);
+    disagree("What is 6 / 3?", "What is 6 - 3?", Disagreement::Code);
+    disagree("Is 3 ≥ 2?", "Is 3 ≤ 2?", Disagreement::Code);
     disagree(
         "What does 🙂 mean?",
         "What does 🙁 mean?",
@@ -183,7 +183,7 @@ fn signs_are_compared_where_they_mean_something() {
     disagree(
         "What does ! mean in Rust?",
         "What does ? mean in Rust?",
-        Disagreement::Entity,
+        Disagreement::Code,
     );
     agree("Où est la gare ?", "Où est la gare?");
     agree("- Where is the station", "Where is the station?");

@@ -20,7 +20,7 @@ mod vectors;
 mod whole;
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use turnpike_core::cache::EvictionPolicy;
@@ -65,6 +65,7 @@ struct Inner {
     writer: Mutex<Writer>,
     bytes: AtomicUsize,
     journal: Option<Journal>,
+    closed: AtomicBool,
     metrics: CacheMetrics,
 }
 
@@ -163,10 +164,11 @@ impl Embedded {
         while self.inner.move_rows() {}
     }
 
-    /// Whether the limits can become `limits` without a new store: all but the policy can.
+    /// Whether the limits can become `limits` without a new store: all but the policy can, unless it was closed.
     pub fn set_limits(&self, limits: CacheLimits) -> bool {
         let mut current = write(&self.inner.limits);
-        let is_possible = current.eviction == limits.eviction;
+        let is_open = !self.inner.closed.load(Ordering::Relaxed);
+        let is_possible = is_open && current.eviction == limits.eviction;
         if is_possible {
             *current = limits;
         }
@@ -176,6 +178,7 @@ impl Embedded {
     /// Writes down what is left to write and gives the folder free; from then on the store is one in memory. Returns when
     /// that is done.
     pub fn close(&self) {
+        self.inner.closed.store(true, Ordering::Relaxed);
         if let Some(upkeep) = &self.upkeep {
             upkeep.stop();
         }
@@ -205,6 +208,7 @@ impl Inner {
             writer: Mutex::default(),
             bytes: AtomicUsize::new(0),
             journal,
+            closed: AtomicBool::new(false),
             metrics,
         }
     }

@@ -7,6 +7,7 @@ fn partitioner(scope: Scope) -> Partitioner {
             ..SemanticCacheConfig::default()
         },
         "encoder",
+        b"rules",
     )
 }
 
@@ -165,7 +166,7 @@ fn a_temperature_that_is_not_named_is_one() {
     assert!(body.len() < ASK.len());
     let request = Request::parse(Endpoint::ChatCompletions, body.as_bytes()).unwrap();
     let of = |max| {
-        let cache = Partitioner::compile(&cache(max), "e");
+        let cache = Partitioner::compile(&cache(max), "e", b"");
         let key = cache.partition(
             Endpoint::ChatCompletions,
             &request,
@@ -177,4 +178,32 @@ fn a_temperature_that_is_not_named_is_one() {
     };
     assert_eq!(of(1.0), Ok(()));
     assert_eq!(of(0.5), Err(Skip::Temperature));
+}
+
+#[test]
+fn other_rules_are_another_key_and_parts_of_a_text_keep_their_ends() {
+    let cache = SemanticCacheConfig {
+        scope: Scope::Global,
+        ..SemanticCacheConfig::default()
+    };
+    let of = |rules: &[u8], body: &str| {
+        let request = Request::parse(Endpoint::ChatCompletions, body.as_bytes()).unwrap();
+        let cache = Partitioner::compile(&cache, "e", rules);
+        cache.partition(
+            Endpoint::ChatCompletions,
+            &request,
+            body.as_bytes(),
+            None,
+            None,
+        )
+    };
+    assert_eq!(of(b"a", ASK), of(b"a", ASK));
+    assert_ne!(of(b"a", ASK), of(b"b", ASK));
+    let parts = |a: &str, b: &str| {
+        let part = |text: &str| format!(r#"{{"type":"text","text":"{text}"}}"#);
+        let content = format!("[{},{}]", part(a), part(b));
+        of(b"a", &ASK.replace("\"q\"", &content))
+    };
+    assert_ne!(parts("a\\nb", "c"), parts("a", "b\\nc"));
+    assert_eq!(parts("a\\nb", "c"), parts("x\\ny", "z"));
 }
