@@ -222,7 +222,7 @@ fn decisions(c: &mut Criterion) {
         scope: Scope::User,
         ..SemanticCacheConfig::default()
     };
-    let partitioner = Partitioner::compile(&config, "all-MiniLM-L6-v2");
+    let partitioner = Partitioner::compile(&config, "all-MiniLM-L6-v2", b"");
     c.bench_function("cache_partition_1KB", |b| {
         b.iter(|| {
             partitioner.partition(
