@@ -104,14 +104,10 @@ mod tests {
 
     #[test]
     fn the_same_formula_in_other_words_around_it_agrees() {
-        for (a, b) in [
-            (
-                "What is (2 + 3) * 4?",
-                "Can you tell me what is (2 + 3) * 4?",
-            ),
-            ("What is 2+2?", "Please, what is 2 + 2?"),
-        ] {
-            assert_eq!(compare(a, b), Ok(()), "{a} | {b}");
-        }
+        let (a, b) = (
+            "What is (2 + 3) * 4?",
+            "Can you tell me what is (2 + 3) * 4?",
+        );
+        assert_eq!(compare(a, b), Ok(()));
     }
 }
