@@ -60,11 +60,12 @@ impl Query {
         if found.age > self.max_age {
             return None;
         }
-        store.served(&found);
         let body = answer::render(&found.answer.body, self.form, &Stamp::now());
         let body = body.inspect_err(|why| tracing::error!(%why, "a stored answer is none"));
+        let body = body.ok()?;
+        store.served(&found);
         Some(CacheHit {
-            body: body.ok()?,
+            body,
             ..found.into()
         })
     }

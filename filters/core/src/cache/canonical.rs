@@ -1,9 +1,8 @@
 //! One form for all spellings of the same JSON: members by their keys, strings unescaped, no white space, numbers as written.
 
-use std::fmt;
-
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
+
+use crate::json::Members;
 
 /// Levels that are put in order; what is nested deeper counts as it is written. Each level reads its values once more.
 const MAX_DEPTH: u32 = 8;
@@ -64,32 +63,6 @@ fn string(json: &str, tell: &mut impl FnMut(u8, &[u8])) -> bool {
 
 fn count(number: usize) -> [u8; 8] {
     u64::try_from(number).unwrap_or(u64::MAX).to_be_bytes()
-}
-
-/// Members of an object, in the order in which they are written.
-struct Members<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Members<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct MembersVisitor;
-
-        impl<'de> Visitor<'de> for MembersVisitor {
-            type Value = Members<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
-                    members.push(member);
-                }
-                Ok(Members(members))
-            }
-        }
-        deserializer.deserialize_map(MembersVisitor)
-    }
 }
 
 #[cfg(test)]

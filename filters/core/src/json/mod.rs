@@ -9,9 +9,11 @@
 //! Format: RFC 8259.
 
 mod lexer;
+mod members;
 mod text;
 
 pub use lexer::{Container, JsonError, JsonErrorKind, Lexer, MAX_DEPTH, MAX_KEY_BYTES, Sink};
+pub use members::Members;
 pub use text::{push_escaped, unescape_into};
 
 use std::ops::Range;

@@ -70,7 +70,7 @@ impl Capture {
     }
 
     /// The answer comes, in this form.
-    pub(super) fn expect(&mut self, form: Form, limit: usize, captured: &Captured) {
+    pub(super) fn begin(&mut self, form: Form, limit: usize, captured: &Captured) {
         self.streamed = form == Form::Sse;
         self.limit = match form {
             Form::Sse => limit.saturating_mul(STREAM_BYTES).min(MAX_STREAM_BYTES),

@@ -613,7 +613,7 @@ impl<S: Signals> RouterStream<S> {
         let shared = router.cache.as_ref().is_some_and(Partitioner::is_shared);
         let headers = host.response_headers();
         match form_to_store(&headers, limit, shared) {
-            Some(form) => capture.expect(form, limit, &router.captured),
+            Some(form) => capture.begin(form, limit, &router.captured),
             None => {
                 if headers.get("content-encoding").is_some() {
                     host.count(Metric::CacheSkipped, &["encoding"], 1);
