@@ -107,8 +107,16 @@ impl Kind {
 pub(super) struct Folder {
     path: PathBuf,
     fingerprint: Fingerprint,
-    /// Locked as long as it is open.
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for Folder {
+    /// Closing alone would leave it locked as long as a child that was forked meanwhile has the file, too.
+    fn drop(&mut self) {
+        if let Err(error) = self.lock.unlock() {
+            tracing::warn!(folder = %self.path.display(), %error, "the cache's folder stays locked");
+        }
+    }
 }
 
 /// The beginning of a file.
@@ -141,7 +149,7 @@ impl Folder {
         Ok(Self {
             path: path.into(),
             fingerprint,
-            _lock: lock,
+            lock,
         })
     }
 
@@ -234,5 +242,20 @@ impl Folder {
             }
         }
         self.sync()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_free_though_a_child_still_has_the_file() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let fingerprint = Fingerprint(Box::new([1]));
+        let first = Folder::open(folder.path(), fingerprint.clone()).unwrap();
+        let _as_a_fork_does = first.lock.try_clone().unwrap();
+        drop(first);
+        Folder::open(folder.path(), fingerprint).unwrap();
     }
 }
