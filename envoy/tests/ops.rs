@@ -238,6 +238,7 @@ fn the_reference_configuration_is_good_and_complete() {
         "user_sources",
         "tier_sources",
         "group_sources",
+        "tenant_sources",
         "extra_token_types",
         "pinned_users",
         "cached_input_per_1m",

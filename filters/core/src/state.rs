@@ -6,6 +6,8 @@ pub const USER: &str = "turnpike.user";
 pub const TIER: &str = "turnpike.tier";
 /// Their groups, as their source writes them; absent when there are none (meter → log).
 pub const GROUPS: &str = "turnpike.groups";
+/// Their tenant; absent when no source names one (meter → router, log).
+pub const TENANT: &str = "turnpike.tenant";
 /// Which of user and tier came from the gateway rather than from a fallback: `user,tier`, `user`, `tier` or empty
 /// (meter → router).
 pub const IDENTIFIED: &str = "turnpike.identified";

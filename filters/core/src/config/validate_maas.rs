@@ -44,7 +44,8 @@ fn check_prefix(c: &mut Checker, maas: &MaasIntegrationConfig) {
     let sources = authentication
         .user_sources
         .iter()
-        .chain(&authentication.tier_sources);
+        .chain(&authentication.tier_sources)
+        .chain(&authentication.tenant_sources);
     let identity = [
         authentication.user_header.as_deref(),
         authentication.tier_header.as_deref(),
@@ -107,6 +108,7 @@ fn check_authentication(c: &mut Checker, config: &AuthenticationConfig) {
         );
     }
     check_sources(c, "group", &config.group_sources);
+    check_sources(c, "tenant", &config.tenant_sources);
     c.not_empty(at("authentication.fallback_user"), &config.fallback_user);
     c.not_empty(at("authentication.fallback_tier"), &config.fallback_tier);
 }

@@ -40,6 +40,9 @@ pub struct AuthenticationConfig {
     /// Where the groups are looked for, in this order, instead of the preset's sources; they go to the access log alone.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub group_sources: Vec<SourceConfig>,
+    /// Where the tenant is looked for, in this order; only the semantic cache reads it. No preset has one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tenant_sources: Vec<SourceConfig>,
     /// User where no source gives one.
     pub fallback_user: String,
     /// Tier where no source gives one.
@@ -59,6 +62,7 @@ impl Default for AuthenticationConfig {
             user_sources: Vec::new(),
             tier_sources: Vec::new(),
             group_sources: Vec::new(),
+            tenant_sources: Vec::new(),
             fallback_user: "unknown".into(),
             fallback_tier: "free".into(),
             on_missing: OnMissing::Fallback,

@@ -1,4 +1,4 @@
-//! Who is calling: user, tier and groups from the first source that names them.
+//! Who is calling: user, tier, groups and tenant from the first source that names them.
 //!
 //! 1. Sources are request headers, Envoy filter state and dynamic metadata, in the configured order.
 //! 2. A repeated identity header is refused: two readers could see two users.
@@ -30,6 +30,8 @@ pub struct Identity {
     pub tier: Named,
     /// Groups, as their source writes them.
     pub groups: Option<String>,
+    /// Tenant, if a source names one.
+    pub tenant: Option<String>,
 }
 
 /// A name and where it came from.
@@ -118,6 +120,7 @@ impl Identifier {
                 &self.fallback_tier,
             ),
             groups: first(&self.sources.groups, headers, host),
+            tenant: first(&self.sources.tenant, headers, host),
         })
     }
 }

@@ -1,4 +1,4 @@
-//! Where user, tier and groups are looked for.
+//! Where user, tier, groups and tenant are looked for.
 
 use std::borrow::Cow;
 
@@ -19,6 +19,7 @@ pub(super) struct Sources {
     pub(super) user: Vec<Source>,
     pub(super) tier: Vec<Source>,
     pub(super) groups: Vec<Source>,
+    pub(super) tenant: Vec<Source>,
 }
 
 impl Source {
@@ -90,12 +91,13 @@ impl Sources {
             user: choose(&config.user_header, &config.user_sources, preset.user),
             tier: choose(&config.tier_header, &config.tier_sources, preset.tier),
             groups: choose(&None, &config.group_sources, preset.groups),
+            tenant: choose(&None, &config.tenant_sources, preset.tenant),
         }
     }
 
     /// Headers among the sources.
     pub(super) fn headers(&self) -> impl Iterator<Item = &str> {
-        [&self.user, &self.tier, &self.groups]
+        [&self.user, &self.tier, &self.groups, &self.tenant]
             .into_iter()
             .flatten()
             .filter_map(|s| match s {
@@ -113,7 +115,7 @@ impl Sources {
             Preset::Seed => Self {
                 user: vec![Source::header("x-auth-request-user")],
                 tier: vec![Source::header("x-auth-request-tier")],
-                groups: Vec::new(),
+                ..Self::default()
             },
             // The subscription header may be a client's wish; filter state says which one was granted.
             Preset::ModelsAsAService => Self {
@@ -123,11 +125,13 @@ impl Sources {
                     Source::header("x-maas-subscription"),
                 ],
                 groups: vec![kuadrant("groups_str"), Source::header("x-maas-group")],
+                ..Self::default()
             },
             Preset::Jwt => Self {
                 user: vec![Source::claim("sub")],
                 tier: vec![Source::claim("tier")],
                 groups: vec![Source::claim("groups")],
+                ..Self::default()
             },
         }
     }

@@ -94,6 +94,9 @@ impl MeterStream {
         if let Some(groups) = &identity.groups {
             host.set_filter_state(state::GROUPS, groups.as_bytes());
         }
+        if let Some(tenant) = &identity.tenant {
+            host.set_filter_state(state::TENANT, tenant.as_bytes());
+        }
         if self.endpoint.is_some() {
             for (label, named) in [("user", &identity.user), ("tier", &identity.tier)] {
                 if !named.identified {
