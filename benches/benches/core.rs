@@ -6,7 +6,7 @@ use benches::host::{Calls, CountingHost};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use turnpike_classify::keywords::Keywords;
 use turnpike_core::Config;
-use turnpike_core::cache::{Partitioner, Scope, SemanticCacheConfig};
+use turnpike_core::cache::{Caller, Partitioner, Scope, SemanticCacheConfig};
 use turnpike_core::decision::{KeywordOperator, KeywordRuleConfig};
 use turnpike_core::host::Headers;
 use turnpike_core::metering::{Form, Meter, MeterStream, ResponseMeter};
@@ -229,8 +229,10 @@ fn decisions(c: &mut Criterion) {
                 Endpoint::ChatCompletions,
                 &request,
                 black_box(body.as_bytes()),
-                Some("alice"),
-                None,
+                Caller {
+                    user: Some("alice"),
+                    ..Caller::default()
+                },
             )
         });
     });

@@ -254,6 +254,7 @@ pub struct Metrics {
     lookups: Family<LookupLabels, Counter>,
     shed: Family<ShedLabels, Counter>,
     candidates_turned_down: Family<ShedLabels, Counter>,
+    coalesced: Family<LookupLabels, Counter>,
     /// Requests in progress.
     pub requests_in_progress: Gauge,
     queues: Queues,
@@ -478,6 +479,7 @@ impl Default for Metrics {
             lookups: Family::default(),
             shed: Family::default(),
             candidates_turned_down: Family::default(),
+            coalesced: Family::default(),
             requests_in_progress: Gauge::default(),
             queues: Queues::default(),
             placements: Family::default(),
@@ -509,6 +511,7 @@ impl Metrics {
         r.register_with_unit("stage_duration", "Time of a request's stages", Unit::Seconds, self.stages.clone());
         r.register("cache_lookups", "Cache lookups, by result", self.lookups.clone());
         r.register("cache_candidates_turned_down", "Stored questions that resemble the asked one and differ from it in what counts, by what", self.candidates_turned_down.clone());
+        r.register("cache_coalesced", "Requests that waited for the answer to the same one, by whether they got it: hit, miss", self.coalesced.clone());
         r.register("requests_shed", "Requests refused with 503, by reason", self.shed.clone());
         r.register("requests_in_progress", "Requests in progress", self.requests_in_progress.clone());
         r.register("model_placement", "1 for every loaded model, with where it runs and its precision", self.placements.clone());
@@ -634,6 +637,12 @@ impl Metrics {
         self.candidates_turned_down
             .get_or_create(&ShedLabels { reason })
             .inc();
+    }
+
+    /// Counts a request that waited for the answer to the same one.
+    pub fn coalesced(&self, is_hit: bool) {
+        let result = if is_hit { "hit" } else { "miss" };
+        self.coalesced.get_or_create(&LookupLabels { result }).inc();
     }
 
     /// Records the time of a stage.

@@ -20,7 +20,7 @@ use turnpike_core::Config;
 use turnpike_core::reply::Fault;
 
 use crate::batching::InferenceError;
-use crate::cache::{CacheLimits, Embedded, Store, agreement};
+use crate::cache::{CacheLimits, Embedded, InFlight, Store, agreement};
 use crate::metrics::{Metrics, Shed};
 use crate::tokenizer::MAX_WINDOWED_BYTES;
 
@@ -43,6 +43,8 @@ pub struct Service {
     /// What it counts.
     pub metrics: Arc<Metrics>,
     places: ArcSwap<Semaphore>,
+    /// Lookups whose answers are on their way.
+    in_flight: Arc<InFlight>,
     started_at: Instant,
     ready: ArcSwapOption<Ready>,
 }
@@ -72,6 +74,8 @@ impl Service {
         Self {
             metrics: Arc::default(),
             places: ArcSwap::from_pointee(places(config)),
+            // Those who wait hold a place each, and must leave some.
+            in_flight: InFlight::new(places(config).available_permits() / 4),
             started_at: Instant::now(),
             ready: ArcSwapOption::empty(),
         }

@@ -87,11 +87,11 @@ pub trait Host {
     fn property(&mut self, path: &[&str]) -> Option<Vec<u8>>;
     /// Publishes a value to other filters and the access log.
     fn set_filter_state(&mut self, key: &str, value: &[u8]);
-    /// Posts `body` to a path of the sidecar; the answer comes later.
+    /// Posts `body` to a path of the sidecar; the answer comes later, and may take `wait_ms` longer than usual.
     ///
     /// # Errors
     /// No answer will come.
-    fn ask_sidecar(&mut self, path: &str, body: &[u8]) -> Result<(), HostError>;
+    fn ask_sidecar(&mut self, path: &str, body: &[u8], wait_ms: u32) -> Result<(), HostError>;
     /// Hands an answer to the cache; outlives the stream.
     ///
     /// # Errors

@@ -149,15 +149,20 @@ impl Context for Root {
                 let Some(state) = entry.state.upgrade() else {
                     return;
                 };
+                let mut call = None;
                 within(entry.context, self.context, || {
                     if let Ok(mut state) = state.try_borrow_mut() {
                         state.answered(num_headers, body_size);
+                        call = state.host.take_call();
                     }
                 });
+                if let Some(call) = call {
+                    self.calls.insert(call, entry);
+                }
             }
             None => {
                 let (status, _) = call_answer(num_headers, body_size.min(1));
-                self.outbox.answered(&self.counters, status);
+                self.outbox.answered(&self.counters, token, status);
             }
         }
     }
@@ -171,6 +176,9 @@ impl RootContext for Root {
 
     fn on_tick(&mut self) {
         self.outbox.send(&self.counters);
+        if let Some(router) = &self.router {
+            self.outbox.release(router.take_releases());
+        }
         self.read_on();
         if self.waiting.is_empty() && !tick_every(self.period) {
             log::warn!("filter=router ticks go on");

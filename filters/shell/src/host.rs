@@ -154,8 +154,9 @@ impl Host for WasmHost {
         let _ = self.done("set_property", abi::set_property(key, value));
     }
 
-    fn ask_sidecar(&mut self, path: &str, body: &[u8]) -> Result<(), HostError> {
+    fn ask_sidecar(&mut self, path: &str, body: &[u8], wait_ms: u32) -> Result<(), HostError> {
         let timeout = self.sidecar.as_ref().ok_or(HostError)?.timeout;
+        let timeout = timeout.saturating_add(Duration::from_millis(wait_ms.into()));
         let headers = sidecar_headers(path);
         let sent = hostcalls::dispatch_http_call(
             SIDECAR_CLUSTER,

@@ -4,12 +4,15 @@
 //! as long as the worker, sends them at its next tick.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use proxy_wasm::hostcalls;
+use serde::Serialize;
 use turnpike_core::metrics::Metric;
-use turnpike_core::sidecar::{CACHE_ENTRIES_PATH, StoreRequest};
+use turnpike_core::sidecar::{
+    CACHE_ENTRIES_PATH, CACHE_RELEASE_PATH, ReleaseRequest, StoreRequest,
+};
 
 use crate::host::sidecar_headers;
 use crate::{Counters, SIDECAR_CLUSTER};
@@ -32,6 +35,8 @@ pub struct Outbox {
     waiting: RefCell<VecDeque<StoreRequest>>,
     waiting_bytes: Cell<usize>,
     in_flight: Cell<usize>,
+    /// Calls that tell that an answer will not come.
+    releases: RefCell<BTreeSet<u32>>,
 }
 
 impl Outbox {
@@ -61,7 +66,7 @@ impl Outbox {
             let Some(entry) = next else { return };
             let left = self.waiting_bytes.get().saturating_sub(entry.body.len());
             self.waiting_bytes.set(left);
-            if post(&entry) {
+            if post(CACHE_ENTRIES_PATH, &entry).is_some() {
                 self.in_flight.set(self.in_flight.get().saturating_add(1));
             } else {
                 failed(counters, "not_sent");
@@ -69,8 +74,24 @@ impl Outbox {
         }
     }
 
-    /// The sidecar answered a store with `status`, or not at all.
-    pub fn answered(&self, counters: &Counters, status: Option<u16>) {
+    /// Tells the sidecar that answers will not come. One that it does not hear costs those who wait some time, no more.
+    pub fn release(&self, releases: Vec<ReleaseRequest>) {
+        for release in releases {
+            if let Some(token) = post(CACHE_RELEASE_PATH, &release)
+                && let Ok(mut calls) = self.releases.try_borrow_mut()
+            {
+                calls.insert(token);
+            }
+        }
+    }
+
+    /// The sidecar answered a call with `status`, or not at all.
+    pub fn answered(&self, counters: &Counters, token: u32, status: Option<u16>) {
+        if let Ok(mut calls) = self.releases.try_borrow_mut()
+            && calls.remove(&token)
+        {
+            return;
+        }
         self.in_flight.set(self.in_flight.get().saturating_sub(1));
         match status {
             // 200: it is none to keep.
@@ -85,17 +106,16 @@ fn failed(counters: &Counters, reason: &str) {
     counters.add(Metric::CacheStoreFailures, &[reason], 1);
 }
 
-fn post(entry: &StoreRequest) -> bool {
-    let Ok(body) = serde_json::to_vec(entry) else {
-        return false;
-    };
-    let headers = sidecar_headers(CACHE_ENTRIES_PATH);
-    hostcalls::dispatch_http_call(
+/// The token of the call.
+fn post(path: &str, message: &impl Serialize) -> Option<u32> {
+    let body = serde_json::to_vec(message).ok()?;
+    let headers = sidecar_headers(path);
+    let sent = hostcalls::dispatch_http_call(
         SIDECAR_CLUSTER,
         headers,
         Some(&body),
         Vec::new(),
         STORE_TIMEOUT,
-    )
-    .is_ok()
+    );
+    sent.ok()
 }

@@ -12,6 +12,7 @@
 
 pub mod agreement;
 mod embedded;
+mod in_flight;
 mod store;
 
 use std::fmt;
@@ -26,6 +27,7 @@ use turnpike_core::sidecar::{CacheHit, StoreRequest};
 use crate::encoder::Embedding;
 
 pub use embedded::{Embedded, Fingerprint, OpenError};
+pub use in_flight::{Follower, InFlight, Lead, Role};
 pub use store::{Filter, Removed, Stats, Store, StoreError};
 
 /// Hard key of a lookup: 64 hex digits, written by the proxy.

@@ -28,7 +28,8 @@ use serde::Serialize;
 use tower_http::catch_panic::CatchPanicLayer;
 use turnpike_core::reply::Fault;
 use turnpike_core::sidecar::{
-    ANALYZE_PATH, AnalyzeRequest, AnalyzeResponse, CACHE_ENTRIES_PATH, MAX_BODY_BYTES, StoreRequest,
+    ANALYZE_PATH, AnalyzeRequest, AnalyzeResponse, CACHE_ENTRIES_PATH, CACHE_RELEASE_PATH,
+    MAX_BODY_BYTES, ReleaseRequest, StoreRequest,
 };
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -43,9 +44,10 @@ use error::{Refusal, Refusals};
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The paths that metrics show; any other one is `other`.
-const PATHS: [&str; 11] = [
+const PATHS: [&str; 12] = [
     ANALYZE_PATH,
     CACHE_ENTRIES_PATH,
+    CACHE_RELEASE_PATH,
     cache::STATS_PATH,
     "/v1/embeddings",
     "/v1/classify",
@@ -63,6 +65,7 @@ pub fn router(service: Arc<Service>, access: Option<Arc<Access>>) -> Router {
     let admitted = OpenApiRouter::new()
         .routes(routes!(analyze))
         .routes(routes!(store, cache::remove, cache::export))
+        .routes(routes!(release))
         .routes(routes!(cache::stats))
         .routes(routes!(embeddings::embeddings))
         .routes(routes!(classify::classify))
@@ -134,6 +137,23 @@ async fn store(
         StatusCode::OK
     };
     Ok((status, Json(Stored { stored })).into_response())
+}
+
+/// What [`release`] answers.
+#[derive(Debug, Serialize, ToSchema)]
+struct Released {
+    released: bool,
+}
+
+/// Lets requests go on that wait for the answer to a lookup that will not be stored.
+#[utoipa::path(post, path = CACHE_RELEASE_PATH, tag = "proxy", request_body = ReleaseRequest,
+    responses((status = 200, body = Released), Refusals))]
+async fn release(
+    State(service): State<Arc<Service>>,
+    JsonBody(request): JsonBody<ReleaseRequest>,
+) -> Result<Json<Released>, Refusal> {
+    service.release(&request)?;
+    Ok(Json(Released { released: true }))
 }
 
 async fn unknown_path(uri: Uri) -> Refusal {

@@ -8,14 +8,14 @@ use tokio::time::Instant;
 use turnpike_core::reply::Fault;
 use turnpike_core::sidecar::{
     AnalyzeRequest, AnalyzeResponse, AnalyzeTiming, CATEGORY_HEAD, CacheAnswer, CacheHit,
-    CacheLookup,
+    CacheLookup, Coalescing,
 };
 
 use super::engine::{Analyzed, AnswersByName, Engine, Wanted};
 use super::{Ready, Service, readable};
 use crate::answer::{self, Form, Stamp};
 use crate::batching::Priority;
-use crate::cache::{Found, Partition, Store, agreement};
+use crate::cache::{EntryKey, Found, Lead, Partition, Role, Store, agreement};
 use crate::encoder::Embedding;
 use crate::metrics::{Lookup, Stage};
 
@@ -28,6 +28,15 @@ struct Query {
     threshold: f32,
     max_age: Duration,
     form: Form,
+    coalescing: Option<Coalescing>,
+}
+
+/// What a lookup that missed does about others of its question.
+enum Turn {
+    /// The answer is in the response.
+    Answered,
+    /// It is looked for. With a lead, others may wait for it.
+    Mine(Option<Lead>),
 }
 
 impl Query {
@@ -52,6 +61,7 @@ impl Query {
                 },
                 false => Form::Whole,
             },
+            coalescing: lookup.coalescing,
         })
     }
 
@@ -84,19 +94,24 @@ impl Service {
         if !wanted.is_empty() {
             readable(&request.text).map_err(|why| Fault::BadRequest(format!("text: {why}")))?;
         }
-        let deadline = Instant::now() + ready.timeout;
         let mut response = AnalyzeResponse::default();
         if request.text.trim().is_empty() {
             response.cache = query.map(|_| CacheAnswer::Miss);
             return Ok(response);
         }
+        let mut lead = None;
         if let Some(query) = &query {
             let timing = &mut response.timing;
             if let Some(hit) = self.exact(ready, query, &request.text, timing).await {
                 response.cache = Some(CacheAnswer::Hit(hit));
                 return Ok(response);
             }
+            match self.turn(ready, query, &request.text, &mut response).await {
+                Turn::Answered => return Ok(response),
+                Turn::Mine(mine) => lead = mine,
+            }
         }
+        let deadline = Instant::now() + ready.timeout;
         // The models beside the encoder need not wait for it.
         let texts: Arc<[String]> = [request.text.clone()].into();
         let by_models = async {
@@ -115,12 +130,56 @@ impl Service {
             &mut response,
         );
         let ((found, _), ()) = tokio::try_join!(by_models, by_encoder)?;
+        let mut answers = found.iter().flat_map(BTreeMap::values);
+        response.defaulted = answers.any(|answer| answer.defaulted);
         response.heads.extend(found.into_iter().flat_map(scores));
         if query.is_some() && response.cache.is_none() {
             self.metrics.lookup(Lookup::Miss);
             response.cache = Some(CacheAnswer::Miss);
+            if let Some(lead) = lead {
+                lead.goes_upstream();
+            }
         }
         Ok(response)
+    }
+
+    /// Whether this lookup, whose text is not stored, looks for an answer itself or shares that of another one.
+    async fn turn(
+        &self,
+        ready: &Ready,
+        query: &Query,
+        text: &str,
+        response: &mut AnalyzeResponse,
+    ) -> Turn {
+        let coalescing = query
+            .coalescing
+            .filter(|_| ready.cache_limits.is_some() && self.in_flight.has_place());
+        let Some(Coalescing { wait_ms, wait }) = coalescing else {
+            return Turn::Mine(None);
+        };
+        let key = EntryKey::of(&query.partition, text);
+        let time = Duration::from_millis(wait_ms.into());
+        let follower = match self.in_flight.join(key, time) {
+            Role::Leads(lead) => return Turn::Mine(Some(lead)),
+            Role::Follows(follower) => follower,
+        };
+        if !wait {
+            response.cache = Some(CacheAnswer::InFlight);
+            return Turn::Answered;
+        }
+        let Some(_place) = self.in_flight.place() else {
+            return Turn::Mine(None);
+        };
+        follower.wait().await;
+        let hit = self.exact(ready, query, text, &mut response.timing).await;
+        self.metrics.coalesced(hit.is_some());
+        match hit {
+            Some(hit) => {
+                response.cache = Some(CacheAnswer::Hit(hit));
+                Turn::Answered
+            }
+            None => Turn::Mine(None),
+        }
     }
 
     /// What needs the encoder: category, heads, nearest stored answer.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use lru::LruCache;
 use tokio::time::Instant;
 use turnpike_core::reply::Fault;
-use turnpike_core::sidecar::StoreRequest;
+use turnpike_core::sidecar::{ReleaseRequest, StoreRequest};
 
 use super::{STORE_TIMEOUT, Service};
 use crate::answer;
@@ -55,6 +55,24 @@ impl Service {
     pub async fn store(&self, request: StoreRequest) -> Result<bool, Fault> {
         let partition = Partition::parse(&request.partition)
             .map_err(|e| Fault::BadRequest(format!("partition: {e}")))?;
+        let key = EntryKey::of(&partition, &request.text);
+        let stored = self.keep(partition, request).await;
+        self.in_flight.end(&key);
+        stored
+    }
+
+    /// Lets those go on who wait for an answer that will not be stored.
+    ///
+    /// # Errors
+    /// [`Fault::BadRequest`] for a bad partition.
+    pub fn release(&self, request: &ReleaseRequest) -> Result<(), Fault> {
+        let partition = Partition::parse(&request.partition)
+            .map_err(|e| Fault::BadRequest(format!("partition: {e}")))?;
+        self.in_flight.end(&EntryKey::of(&partition, &request.text));
+        Ok(())
+    }
+
+    async fn keep(&self, partition: Partition, request: StoreRequest) -> Result<bool, Fault> {
         let ready = &*self.ready()?;
         if ready.cache_limits.is_none() || request.text.trim().is_empty() {
             return Ok(false);

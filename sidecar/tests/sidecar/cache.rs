@@ -318,3 +318,69 @@ async fn a_cache_that_is_off_stores_nothing() -> Outcome<()> {
     );
     Ok(())
 }
+
+/// A lookup that may share the answer to another one.
+async fn join(sidecar: &Sidecar, text: &str, wait_ms: u32, wait: bool) -> Outcome<AnalyzeResponse> {
+    let cache = json!({"partition": ALICE, "similarity_threshold": 0.85,
+        "coalescing": {"wait_ms": wait_ms, "wait": wait}});
+    let body = json!({"text": text, "heads": ["category"], "cache": cache});
+    let answer = sidecar.post("/v1/analyze", &body).await?;
+    Ok(serde_json::from_slice(&answer.body)?)
+}
+
+#[tokio::test]
+async fn the_second_to_ask_waits_for_the_answer_of_the_first() -> Outcome<()> {
+    let sidecar = Sidecar::start().await?;
+    let first = join(&sidecar, QUESTION, 20_000, false).await?;
+    assert_eq!(first.cache, Some(CacheAnswer::Miss));
+    let second = join(&sidecar, QUESTION, 20_000, false).await?;
+    assert_eq!(second.cache, Some(CacheAnswer::InFlight));
+    assert_eq!(second.category, None, "nothing else was looked at");
+    let another = join(&sidecar, "Why is the sky blue?", 20_000, false).await?;
+    assert_eq!(another.cache, Some(CacheAnswer::Miss));
+    let waiting = join(&sidecar, QUESTION, 20_000, true);
+    let storing = async {
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        store(&sidecar, ALICE, QUESTION).await
+    };
+    let (waited, _) = tokio::try_join!(waiting, storing)?;
+    assert_eq!(hit(waited)?.similarity, 1.0);
+    let got = "turnpike_sidecar_cache_coalesced_total{result=\"hit\"}";
+    assert_eq!(sidecar.metric(got).await?, 1.0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_answer_that_will_not_come_lets_go_who_waits() -> Outcome<()> {
+    let sidecar = Sidecar::start().await?;
+    let release = json!({"partition": ALICE, "text": QUESTION});
+    let incomplete = json!({"partition": ALICE, "text": QUESTION, "model": "m", "body": "{}"});
+    for (path, body) in [
+        ("/v1/cache/release", &release),
+        // An answer that is not kept.
+        (ENTRIES, &incomplete),
+    ] {
+        let first = join(&sidecar, QUESTION, 600_000, false).await?;
+        assert_eq!(first.cache, Some(CacheAnswer::Miss));
+        let waiting = join(&sidecar, QUESTION, 600_000, true);
+        let ending = async {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            sidecar.post(path, body).await
+        };
+        let (waited, ended) = tokio::try_join!(waiting, ending)?;
+        assert_eq!(ended.status, 200);
+        assert_eq!(waited.cache, Some(CacheAnswer::Miss));
+        assert!(waited.category.is_some(), "it was analysed after all");
+        // Nobody leads now: the next one does.
+        sidecar.post("/v1/cache/release", &release).await?;
+    }
+    // Without a word from the proxy, time ends it.
+    join(&sidecar, QUESTION, 200, false).await?;
+    let waited = join(&sidecar, QUESTION, 200, true).await?;
+    assert_eq!(waited.cache, Some(CacheAnswer::Miss));
+    let in_vain = "turnpike_sidecar_cache_coalesced_total{result=\"miss\"}";
+    assert_eq!(sidecar.metric(in_vain).await?, 3.0);
+    let bad = json!({"partition": "x", "text": QUESTION});
+    assert_eq!(sidecar.post("/v1/cache/release", &bad).await?.status, 400);
+    Ok(())
+}

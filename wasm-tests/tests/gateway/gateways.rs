@@ -5,7 +5,9 @@ use std::ops::Deref;
 use tokio::sync::OnceCell;
 use turnpike::render::Filters;
 use turnpike_core::Config;
+use turnpike_core::cache::Scope;
 use turnpike_core::decision::{CategoryConfig, OnError};
+use turnpike_core::identity::SourceConfig;
 use wasm_tests::harness::{Client, Reply, Stack, StackOptions, root};
 use wasm_tests::standin::Received;
 
@@ -148,6 +150,22 @@ pub(crate) async fn fragile(user: &str) -> (Case, tokio::sync::MutexGuard<'stati
         .await
         .expect("the sidecar starts again");
     (Case::new(stack, user), turn)
+}
+
+/// Answers are shared within a tenant, whose name a header has; the same request waits for its answer.
+pub(crate) async fn tenants(user: &str) -> Case {
+    static STACK: Shared = OnceCell::const_new();
+    let change = |config: &mut Config| {
+        let maas = config.maas_integration.get_or_insert_default();
+        maas.authentication.tenant_sources = vec![SourceConfig {
+            header: Some("x-tenant".into()),
+            ..SourceConfig::default()
+        }];
+        config.semantic_cache.scope = Scope::Tenant;
+        config.semantic_cache.coalesce_wait_ms = 60_000;
+        config.semantic_cache.export_similarity = true;
+    };
+    Case::new(shared(&STACK, change, StackOptions::default()).await, user)
 }
 
 /// One test at one gateway.

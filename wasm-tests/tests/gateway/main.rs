@@ -14,6 +14,7 @@ mod apis;
 mod asking;
 mod billing;
 mod cache;
+mod cache_shared;
 mod cap;
 mod classifier;
 mod cost;

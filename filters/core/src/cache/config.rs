@@ -32,6 +32,11 @@ pub struct SemanticCacheConfig {
     /// Whether clients may ask for less caching: `cache-control` with `no-cache`, `no-store`, `max-age`, and
     /// `x-turnpike-cache-similarity`.
     pub request_control: bool,
+    /// How long a request waits for the answer to the same request that somebody else is waiting for, in milliseconds from that
+    /// one's lookup on; then it goes upstream. 0: it never waits.
+    pub coalesce_wait_ms: u32,
+    /// Whether a hit tells in `x-vsr-cache-similarity` how similar the questions are.
+    pub export_similarity: bool,
     /// Change it to make every stored answer unreachable.
     pub cache_epoch: u32,
 }
@@ -51,6 +56,8 @@ impl Default for SemanticCacheConfig {
             finish_reasons: vec!["stop".into()],
             max_temperature: 1.0,
             request_control: false,
+            coalesce_wait_ms: 0,
+            export_similarity: false,
             cache_epoch: 0,
         }
     }
@@ -87,6 +94,8 @@ pub enum Scope {
     User,
     /// Users of one tier. Requests without an identified tier are not cached.
     Tier,
+    /// Users of one tenant. Requests without an identified tenant are not cached.
+    Tenant,
     /// Everybody.
     Global,
 }

@@ -1,6 +1,6 @@
 //! The hard key of the semantic cache: what two requests must have in common to share an answer.
 //!
-//! SHA-256 over, each with its length before it: format version, encoder, epoch, scope and its value, path, model that the
+//! SHA-256 over, each with its length before it: format version, encoder, epoch, scope and its value, tenant, path, model that the
 //! client named, every other top-level member sorted by key (sampling parameters, tools, response format, …), and all messages
 //! with a mark where the last user message's text stands. That text is what similarity is about; nothing else may differ.
 //!
@@ -48,6 +48,17 @@ impl Skip {
     }
 }
 
+/// Who is asking, as far as somebody vouches for it; a fallback is nobody.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Caller<'c> {
+    /// User.
+    pub user: Option<&'c str>,
+    /// Their tier.
+    pub tier: Option<&'c str>,
+    /// Their tenant.
+    pub tenant: Option<&'c str>,
+}
+
 /// Builds partitions.
 #[derive(Debug, Clone)]
 pub struct Partitioner {
@@ -81,8 +92,6 @@ impl Partitioner {
 
     /// The partition of a request, 64 hex digits.
     ///
-    /// `user`, `tier`: who is identified; a fallback is nobody.
-    ///
     /// # Errors
     /// Why the request cannot be cached.
     pub fn partition(
@@ -90,26 +99,30 @@ impl Partitioner {
         endpoint: Endpoint,
         request: &Request,
         body: &[u8],
-        user: Option<&str>,
-        tier: Option<&str>,
+        caller: Caller<'_>,
     ) -> Result<String, Skip> {
         let scope = match self.scope {
             Scope::User => "user",
             Scope::Tier => "tier",
+            Scope::Tenant => "tenant",
             Scope::Global => "global",
         };
-        let owner = (scope, self.owner(user, tier)?);
+        let owner = self.owner(caller)?;
+        // Two tenants may have users and tiers of one name.
+        let tenant = caller.tenant.filter(|_| self.scope != Scope::Global);
         if temperature(request, body) > self.max_temperature {
             return Err(Skip::Temperature);
         }
         let (messages, texts) = last_user_texts(endpoint, request).ok_or(Skip::NoText)?;
         let mut hash = Hash::new();
-        hash.field(b"turnpike-cache-2");
+        hash.field(b"turnpike-cache-3");
         hash.field(self.encoder.as_bytes());
         hash.field(&self.epoch.to_be_bytes());
         hash.field(&self.rules);
-        hash.field(owner.0.as_bytes());
-        hash.field(owner.1.as_bytes());
+        hash.field(scope.as_bytes());
+        hash.field(owner.as_bytes());
+        hash.field(&[u8::from(tenant.is_some())]);
+        hash.field(tenant.unwrap_or_default().as_bytes());
         hash.field(endpoint.input_key().as_bytes());
         hash.field(request.model.as_bytes());
         hash_members(&mut hash, request, body);
@@ -141,16 +154,18 @@ impl Partitioner {
         self.scope != Scope::User
     }
 
-    /// Whose answers are found: a user, a tier, or nobody's in particular.
+    /// Whose answers are found: a user, a tier, a tenant, or nobody's in particular.
     ///
     /// # Errors
     /// [`Skip::NoIdentity`].
-    pub fn owner<'a>(&self, user: Option<&'a str>, tier: Option<&'a str>) -> Result<&'a str, Skip> {
-        match self.scope {
-            Scope::User => user.ok_or(Skip::NoIdentity),
-            Scope::Tier => tier.ok_or(Skip::NoIdentity),
-            Scope::Global => Ok(""),
-        }
+    pub fn owner<'a>(&self, caller: Caller<'a>) -> Result<&'a str, Skip> {
+        let owner = match self.scope {
+            Scope::User => caller.user,
+            Scope::Tier => caller.tier,
+            Scope::Tenant => caller.tenant,
+            Scope::Global => Some(""),
+        };
+        owner.ok_or(Skip::NoIdentity)
     }
 }
 

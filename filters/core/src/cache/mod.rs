@@ -7,4 +7,4 @@ mod key;
 
 pub use config::{BackendType, EvictionPolicy, Scope, SemanticCacheConfig};
 pub use control::{Control, SIMILARITY_HEADER};
-pub use key::{Partitioner, Skip};
+pub use key::{Caller, Partitioner, Skip};

@@ -1,4 +1,4 @@
-//! Turnpike's own sections beside `sidecar`: `envoy`, `guards`, `limits`.
+//! Turnpike's own sections beside `sidecar`: `envoy`, `guards`, `routing_cache`, `limits`.
 
 use serde::{Deserialize, Serialize};
 
@@ -43,6 +43,25 @@ impl Default for EnvoyConfig {
             wasm_folder: "dist".into(),
             stream_idle_timeout_ms: 300_000,
             access_log: "/dev/stdout".into(),
+        }
+    }
+}
+
+/// `routing_cache`: what each worker remembers of texts that it has seen: what guards and heads found in them, the category.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RoutingCacheConfig {
+    /// How long, in seconds; 0 switches it off.
+    pub ttl_seconds: u32,
+    /// How much, in bytes for each worker; the oldest goes first.
+    pub max_bytes: u32,
+}
+
+impl Default for RoutingCacheConfig {
+    fn default() -> Self {
+        Self {
+            ttl_seconds: 300,
+            max_bytes: 1 << 20,
         }
     }
 }

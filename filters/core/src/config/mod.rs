@@ -21,6 +21,7 @@ mod validate_sidecar;
 pub use error::{ConfigError, ConfigErrors, Note};
 pub use gateway::{
     AddressConfig, BlockResponse, EnvoyConfig, GuardsConfig, LimitsConfig, OnBudget,
+    RoutingCacheConfig,
 };
 pub use load::FilterConfig;
 pub use sidecar::{
@@ -92,6 +93,8 @@ pub struct Config {
     pub envoy: EnvoyConfig,
     /// How guards answer, and the time that reading a request may take.
     pub guards: GuardsConfig,
+    /// What each worker remembers of texts that it has seen.
+    pub routing_cache: RoutingCacheConfig,
     /// Limits on requests.
     pub limits: LimitsConfig,
     /// What is told beside metrics.

@@ -5,9 +5,12 @@ use std::net::IpAddr;
 
 use super::validate_rules::{Names, check_effort};
 use super::{AddressConfig, Config, ConfigError};
-use crate::cache::SemanticCacheConfig;
+use crate::cache::{Scope, SemanticCacheConfig};
 use crate::decision::{HEADS, VllmEndpointConfig};
 use crate::guard::pii_kind_problem;
+
+/// The longest that a request may wait for another one's answer.
+const MAX_COALESCE_WAIT_MS: u32 = 600_000;
 
 /// Collects mistakes under their paths.
 #[derive(Default)]
@@ -382,6 +385,14 @@ impl Config {
                 ),
             );
         }
+        let tenants = self.maas_integration.as_ref();
+        let tenants = tenants.is_some_and(|maas| !maas.authentication.tenant_sources.is_empty());
+        if self.semantic_cache.scope == Scope::Tenant && !tenants {
+            c.error(
+                "semantic_cache.scope",
+                "`tenant` needs `maas_integration.authentication.tenant_sources`, which says where the tenant is found",
+            );
+        }
         if !self.sidecar.enabled && self.semantic_cache.enabled {
             c.error(
                 "semantic_cache.enabled",
@@ -427,6 +438,13 @@ fn check_cache(c: &mut Checker, cache: &SemanticCacheConfig) {
     }
     if cache.finish_reasons.is_empty() {
         c.error("semantic_cache.finish_reasons", "must name at least one");
+    }
+    if cache.coalesce_wait_ms > MAX_COALESCE_WAIT_MS {
+        let message = format!(
+            "must be at most {MAX_COALESCE_WAIT_MS}, got {}",
+            cache.coalesce_wait_ms
+        );
+        c.error("semantic_cache.coalesce_wait_ms", message);
     }
     let known = ["stop", "tool_calls", "function_call"];
     for (at, reason) in cache.finish_reasons.iter().enumerate() {

@@ -21,6 +21,8 @@ pub(crate) struct MemoryHost {
     /// By their path, joined by `/`.
     pub(crate) properties: BTreeMap<String, String>,
     pub(crate) asked: Vec<(String, serde_json::Value)>,
+    /// How much longer than usual the last answer may take.
+    pub(crate) waits_ms: u32,
     pub(crate) stored: Vec<StoreRequest>,
     pub(crate) reply: Option<LocalReply>,
     /// How often `call_later` was called.
@@ -170,10 +172,11 @@ impl Host for MemoryHost {
         self.state
             .insert(key.into(), String::from_utf8_lossy(value).into_owned());
     }
-    fn ask_sidecar(&mut self, path: &str, body: &[u8]) -> Result<(), HostError> {
+    fn ask_sidecar(&mut self, path: &str, body: &[u8], wait_ms: u32) -> Result<(), HostError> {
         if self.sidecar_refuses {
             return Err(HostError);
         }
+        self.waits_ms = wait_ms;
         self.asked
             .push((path.into(), serde_json::from_slice(body).unwrap()));
         Ok(())

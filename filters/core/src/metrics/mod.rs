@@ -170,6 +170,9 @@ metrics! {
     /// Analyses asked of the sidecar.
     SidecarCalls = "turnpike_sidecar_calls_total", Kind::Counter, [],
         "Analyses asked of the sidecar.";
+    /// Readings and questions that were spared.
+    RoutingCacheHits = "turnpike_routing_cache_hits_total", Kind::Counter, [],
+        "Texts that were not read or asked about again, because the same had been a short while ago.";
     /// Requests that the cache was not asked for although it is on.
     CacheSkipped = "turnpike_cache_skipped_total", Kind::Counter, [Reason],
         "Requests for which the semantic cache was not asked although it is on.";

@@ -3,14 +3,14 @@
 //! A JSON body of at most `limits.max_cached_body_bytes`, or an event stream that may have [`STREAM_BYTES`] times as many: each
 //! token comes in an envelope. All streams of a worker together hold at most [`MAX_CAPTURED_BYTES`].
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use super::lookup::Lookup;
 use crate::host::{Headers, Host, content_length};
 use crate::metering::Form;
 use crate::metrics::Metric;
-use crate::sidecar::StoreRequest;
+use crate::sidecar::{ReleaseRequest, StoreRequest};
 
 /// Bytes of a stream for a byte of its answer: a token of four letters comes in 200 to 300 bytes of JSON, 60 times as many; long
 /// answers that come in such pieces are not kept.
@@ -34,6 +34,28 @@ impl Captured {
     }
 }
 
+/// Lookups whose answers will not be stored, and for which others may wait.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Releases(Rc<RefCell<Vec<ReleaseRequest>>>);
+
+/// Releases that wait for the next tick; further ones are dropped, and waiting ends by itself.
+const MAX_RELEASES: usize = 1024;
+
+impl Releases {
+    fn put(&self, release: ReleaseRequest) {
+        if let Ok(mut waiting) = self.0.try_borrow_mut()
+            && waiting.len() < MAX_RELEASES
+        {
+            waiting.push(release);
+        }
+    }
+
+    pub(super) fn take(&self) -> Vec<ReleaseRequest> {
+        let waiting = self.0.try_borrow_mut();
+        waiting.map_or_else(|_| Vec::new(), |mut w| std::mem::take(&mut *w))
+    }
+}
+
 /// An answer that may be stored.
 #[derive(Debug)]
 pub(super) struct Capture {
@@ -45,6 +67,8 @@ pub(super) struct Capture {
     limit: usize,
     body: Vec<u8>,
     captured: Captured,
+    /// Whom to tell when it is not stored; `None` when nobody waits for it.
+    releases: Option<Releases>,
 }
 
 /// Whether more of an answer is wanted.
@@ -56,7 +80,13 @@ pub(super) enum Wanted {
 
 impl Capture {
     /// Of the answer to a lookup that missed.
-    pub(super) fn new(lookup: Lookup, model: &str, decision: &str, category: &str) -> Self {
+    pub(super) fn new(
+        lookup: Lookup,
+        model: &str,
+        decision: &str,
+        category: &str,
+        releases: Option<Releases>,
+    ) -> Self {
         Self {
             lookup,
             model: model.into(),
@@ -66,6 +96,7 @@ impl Capture {
             limit: 0,
             body: Vec::new(),
             captured: Captured::default(),
+            releases,
         }
     }
 
@@ -115,6 +146,8 @@ impl Capture {
             body,
             streamed: self.streamed,
         };
+        // From here on the sidecar tells those who wait.
+        self.releases = None;
         if host.store(entry).is_err() {
             host.count(Metric::CacheStoreFailures, &["queue_full"], 1);
         }
@@ -131,6 +164,12 @@ impl Capture {
 impl Drop for Capture {
     fn drop(&mut self) {
         self.take_body();
+        if let Some(releases) = self.releases.take() {
+            releases.put(ReleaseRequest {
+                partition: std::mem::take(&mut self.lookup.partition),
+                text: std::mem::take(&mut self.lookup.text),
+            });
+        }
     }
 }
 

@@ -3,10 +3,10 @@
 use super::route::{Route, Router};
 use super::signals::Signals;
 use super::work::{Extent, Work};
-use crate::cache::{Control, Skip};
+use crate::cache::{Caller, Control, Skip};
 use crate::host::{Flow, Host, LocalReply};
 use crate::metrics::Metric;
-use crate::sidecar::{CacheHit, CacheLookup};
+use crate::sidecar::{CacheHit, CacheLookup, Coalescing};
 use crate::state;
 
 /// A cache lookup.
@@ -25,13 +25,18 @@ pub(super) struct Lookup {
 
 impl Lookup {
     /// As the sidecar is asked.
-    pub(super) fn ask(&self, similarity_threshold: f32) -> CacheLookup {
+    pub(super) fn ask(
+        &self,
+        similarity_threshold: f32,
+        coalescing: Option<Coalescing>,
+    ) -> CacheLookup {
         CacheLookup {
             partition: self.partition.clone(),
             similarity_threshold: similarity_threshold.max(self.control.similarity),
             stream: self.stream,
             usage: self.usage,
             max_age_seconds: self.control.max_age,
+            coalescing,
         }
     }
 
@@ -49,10 +54,18 @@ impl Lookup {
     }
 
     /// Answers with what is stored.
-    pub(super) fn reply(&self, host: &mut impl Host, hit: CacheHit) -> Flow {
+    pub(super) fn reply(
+        &self,
+        host: &mut impl Host,
+        hit: CacheHit,
+        export_similarity: bool,
+    ) -> Flow {
         let mut headers = vec![("age", hit.age_seconds.to_string())];
         if self.stream {
             headers.push(("content-type", "text/event-stream".into()));
+        }
+        if export_similarity {
+            headers.push(("x-vsr-cache-similarity", format!("{:.4}", hit.similarity)));
         }
         host.reply(LocalReply {
             status: 200,
@@ -113,17 +126,22 @@ fn lookup<S: Signals>(
         named(host, "user", state::USER),
         named(host, "tier", state::TIER),
     );
+    let tenant = text_state(host, state::TENANT);
+    let caller = Caller {
+        user: user.as_deref(),
+        tier: tier.as_deref(),
+        tenant: tenant.as_deref(),
+    };
     let Work {
         endpoint,
         request,
         body,
         ..
     } = work;
-    let (user, tier) = (user.as_deref(), tier.as_deref());
-    let partition = partitioner.partition(*endpoint, request, body, user, tier)?;
+    let partition = partitioner.partition(*endpoint, request, body, caller)?;
     Ok(Lookup {
         partition,
-        owner: partitioner.owner(user, tier)?.to_owned(),
+        owner: partitioner.owner(caller)?.to_owned(),
         text: request.last_user_text(body),
         control,
         stream: request.stream,

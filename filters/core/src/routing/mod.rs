@@ -2,16 +2,19 @@
 //!
 //! 1. Request headers of an LLM API are held until the body is there.
 //! 2. The body is parsed once. A model that the client named is taken; `auto` is decided by [`crate::decision::Engine`].
-//! 3. What guards and a decision by category need is read from the texts, in slices of time ([`Signals`]).
+//! 3. What guards and a decision by category need is read from the texts, in slices of time ([`Signals`]); of texts that were read
+//!    a short while ago it is known.
 //! 4. If that leaves the category open, or the cache may have the answer, the sidecar is asked, once.
 //! 5. A stored answer becomes a local reply; anything else goes upstream with `x-selected-model` and a spliced body.
 //! 6. A complete answer to a cacheable request is handed to the cache while it passes.
 //!
 //! A sidecar that fails or is late never loses a request silently: `sidecar.on_error` decides, filter state and a counter tell.
 
+mod asking;
 mod capture;
 mod lookup;
 mod models;
+mod recent;
 mod route;
 mod signals;
 mod stream;

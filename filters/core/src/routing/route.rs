@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::capture::Captured;
+use super::capture::{Captured, Releases};
+use super::recent::Recent;
 use super::signals::{Found, Signals, Wanted};
 use super::topics::Topics;
 use crate::cache::Partitioner;
@@ -12,6 +13,7 @@ use crate::decision::{
     ReasoningKind, SemanticCachePluginConfig, Verdict,
 };
 use crate::guard::Policy;
+use crate::sidecar::ReleaseRequest;
 use crate::state;
 
 /// The compiled router, one for a worker.
@@ -48,6 +50,14 @@ pub struct Router<S> {
     pub(super) max_cached_body_bytes: usize,
     /// Whether clients may ask the cache for less.
     pub(super) cache_control: bool,
+    /// How long a request waits for the answer to the same one; `None`: not at all.
+    pub(super) coalesce_wait_ms: Option<u32>,
+    /// Whether hits tell how similar the questions are.
+    pub(super) export_similarity: bool,
+    /// Lookups whose answers will not come.
+    pub(super) releases: Releases,
+    /// What was found in texts that were seen a short while ago.
+    pub(super) recent: Recent,
     /// Bytes of answers that streams of this worker hold for the cache.
     pub(super) captured: Captured,
     /// Whether a meter is there to take a usage chunk out again.
@@ -185,11 +195,20 @@ impl<S: Signals> Router<S> {
             default_cache,
             max_body_bytes: usize::try_from(config.limits.max_body_bytes).unwrap_or(usize::MAX),
             cache_control: config.semantic_cache.enabled && config.semantic_cache.request_control,
+            coalesce_wait_ms: Some(config.semantic_cache.coalesce_wait_ms).filter(|ms| *ms > 0),
+            export_similarity: config.semantic_cache.export_similarity,
+            releases: Releases::default(),
+            recent: Recent::new(&config.routing_cache),
             captured: Captured::default(),
             max_cached_body_bytes: usize::try_from(config.limits.max_cached_body_bytes)
                 .unwrap_or(usize::MAX),
             has_meter: filters.iter().any(|f| f == "meter"),
         }
+    }
+
+    /// Lookups whose answers will not come, since this was asked last: for the sidecar, where others may wait for them.
+    pub fn take_releases(&self) -> Vec<ReleaseRequest> {
+        self.releases.take()
     }
 
     /// The route with what is known; `None` when that is not enough.

@@ -1,32 +1,32 @@
 //! The router's view of one stream.
 
+use super::asking::Question;
 use super::capture::{Capture, Wanted, form_to_store};
 use super::lookup::{Lookup, plan_lookup};
+use super::recent::Key;
 use super::route::{Route, Router};
 use super::signals::{Found, Progress, Signals};
 use super::work::{Extent, Work};
 use crate::cache::{Control, Partitioner, SIMILARITY_HEADER};
 use crate::config::{BlockResponse, OnBudget};
-use crate::decision::{Category, OnError};
+use crate::decision::Category;
 use crate::guard::{self, Block, Findings};
 use crate::host::{
-    Flow, Headers, Host, HostError, LocalReply, content_length, endpoint, hyphenated, refuse,
-    replace_body,
+    Flow, Headers, Host, LocalReply, content_length, endpoint, hyphenated, refuse, replace_body,
 };
 use crate::metrics::Metric;
 use crate::record::{Cache, Record};
 use crate::reply::Fault;
 use crate::request::{Edits, Endpoint, Request};
-use crate::sidecar::{ANALYZE_PATH, AnalyzeRequest, AnalyzeResponse, CATEGORY_HEAD, CacheAnswer};
 use crate::state;
 
 /// One stream.
 #[derive(Debug)]
 pub struct RouterStream<S: Signals> {
-    phase: Phase<S::Reading>,
+    pub(super) phase: Phase<S::Reading>,
     capture: Option<Capture>,
     control: Control,
-    record: Record,
+    pub(super) record: Record,
 }
 
 impl<S: Signals> Default for RouterStream<S> {
@@ -41,7 +41,7 @@ impl<S: Signals> Default for RouterStream<S> {
 }
 
 #[derive(Debug, Default)]
-enum Phase<R> {
+pub(super) enum Phase<R> {
     /// Not an LLM request, or done with.
     #[default]
     Idle,
@@ -55,43 +55,15 @@ enum Phase<R> {
 
 /// Texts that are being read.
 #[derive(Debug)]
-struct Reading<R> {
+pub(super) struct Reading<R> {
     work: Work,
     /// Route that does not depend on what is found.
     route: Option<Route>,
     reading: R,
     guarded: bool,
     took_us: u64,
-}
-
-/// What was asked of the sidecar, and what to do with the answer.
-#[derive(Debug)]
-struct Question {
-    work: Work,
-    /// Route that does not depend on the answer.
-    route: Option<Route>,
-    /// Category that chose that route.
-    category: String,
-    lookup: Option<Lookup>,
-    asked_us: u64,
-}
-
-/// Why the sidecar's answer cannot be used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum SidecarFault {
-    Unavailable,
-    Timeout,
-    BadAnswer,
-}
-
-impl SidecarFault {
-    fn reason(self) -> &'static str {
-        match self {
-            Self::Unavailable => "sidecar_unavailable",
-            Self::Timeout => "sidecar_timeout",
-            Self::BadAnswer => "sidecar_bad_answer",
-        }
-    }
+    /// Under which what is found will be remembered.
+    key: Option<Key>,
 }
 
 impl<S: Signals> RouterStream<S> {
@@ -171,7 +143,7 @@ impl<S: Signals> RouterStream<S> {
     }
 
     /// A step of ours is over. Publishes what is known, unless the sidecar is to be heard first.
-    fn computed(&mut self, router: &Router<S>, host: &mut impl Host, started: u64) {
+    pub(super) fn computed(&mut self, router: &Router<S>, host: &mut impl Host, started: u64) {
         let took = host.now_us().saturating_sub(started);
         self.record.router_us = self.record.router_us.saturating_add(took);
         if matches!(self.phase, Phase::Idle) {
@@ -198,6 +170,12 @@ impl<S: Signals> RouterStream<S> {
             return self.with_found(router, host, work, route, &Found::default());
         }
         let parts = work.parts(wanted.guards() || wanted.every_part);
+        let is_remembered = router.recent.is_on();
+        let key = is_remembered.then(|| Key::of_reading(wanted, &parts));
+        if let Some(found) = key.and_then(|key| router.recent.found(&key, host.now_us())) {
+            host.count(Metric::RoutingCacheHits, &[], 1);
+            return self.with_found(router, host, work, route, &found);
+        }
         self.read(
             router,
             host,
@@ -207,6 +185,7 @@ impl<S: Signals> RouterStream<S> {
                 reading: router.signals.begin(wanted, parts),
                 guarded: wanted.guards(),
                 took_us: 0,
+                key,
             },
         )
     }
@@ -247,7 +226,12 @@ impl<S: Signals> RouterStream<S> {
             reading.took_us = reading.took_us.saturating_add(took);
             let found = router.signals.found(&reading.reading);
             if progress == Progress::Done {
-                let Reading { work, route, .. } = reading;
+                let Reading {
+                    work, route, key, ..
+                } = reading;
+                if let Some(key) = key {
+                    router.recent.remember_found(key, host.now_us(), &found);
+                }
                 return self.with_found(router, host, work, route, &found);
             }
             if reading.took_us >= budget {
@@ -334,20 +318,10 @@ impl<S: Signals> RouterStream<S> {
         let lookup = plan_lookup(router, host, &work, route.as_ref(), self.control);
         match route {
             Some(route) if lookup.as_ref().is_none_or(|l| l.control.no_cache) => {
-                self.keep(lookup, &route, &category);
+                self.keep(router, lookup, &route, &category);
                 self.go(router, host, &work, &route, &category)
             }
-            route => self.ask(
-                router,
-                host,
-                Question {
-                    work,
-                    route,
-                    category,
-                    lookup,
-                    asked_us: 0,
-                },
-            ),
+            route => self.ask(router, host, Question::new(work, route, category, lookup)),
         }
     }
 
@@ -360,7 +334,7 @@ impl<S: Signals> RouterStream<S> {
     }
 
     /// Answers in place of a model.
-    fn block(
+    pub(super) fn block(
         &mut self,
         router: &Router<S>,
         host: &mut impl Host,
@@ -390,137 +364,14 @@ impl<S: Signals> RouterStream<S> {
         }
     }
 
-    fn ask(&mut self, router: &Router<S>, host: &mut impl Host, mut question: Question) -> Flow {
-        let is_open = question.route.is_none();
-        let needs_category = is_open && router.reads_category && question.category == state::NONE;
-        let text = match &question.lookup {
-            Some(lookup) if !is_open => lookup.text.clone(),
-            _ => question.work.request.routing_text(&question.work.body),
-        };
-        let threshold = match &question.route {
-            Some(route) => route.cache.similarity_threshold,
-            None => router.lowest_threshold(),
-        };
-        let ask = AnalyzeRequest {
-            text,
-            heads: needs_category
-                .then(|| CATEGORY_HEAD.to_owned())
-                .into_iter()
-                .chain(router.asked.iter().filter(|_| is_open).cloned())
-                .collect(),
-            cache: question
-                .lookup
-                .as_ref()
-                .filter(|lookup| !lookup.control.no_cache)
-                .map(|lookup| lookup.ask(threshold)),
-        };
-        question.asked_us = host.now_us();
-        let sent = serde_json::to_vec(&ask)
-            .map_err(|_| HostError)
-            .and_then(|body| host.ask_sidecar(ANALYZE_PATH, &body));
-        host.count(Metric::SidecarCalls, &[], 1);
-        match sent {
-            Ok(()) => {
-                self.phase = Phase::Asked(Box::new(question));
-                Flow::Pause
-            }
-            Err(HostError) => {
-                self.without_sidecar(router, host, question, SidecarFault::Unavailable)
-            }
-        }
-    }
-
-    /// The sidecar answered with `status` and `body`; `None` = it could not be reached.
-    pub fn on_sidecar_answer(
-        &mut self,
-        router: &Router<S>,
-        host: &mut impl Host,
-        status: Option<u16>,
-        body: &[u8],
-    ) {
-        let Phase::Asked(question) = std::mem::take(&mut self.phase) else {
-            return;
-        };
-        let started = host.now_us();
-        self.record.sidecar_us = started.saturating_sub(question.asked_us);
-        let flow = match answer(status, body) {
-            Ok(answer) => self.with_answer(router, host, *question, answer),
-            Err(fault) => self.without_sidecar(router, host, *question, fault),
-        };
-        self.computed(router, host, started);
-        if flow == Flow::Continue {
-            host.resume_request();
-        }
-    }
-
-    fn with_answer(
-        &mut self,
-        router: &Router<S>,
-        host: &mut impl Host,
-        question: Question,
-        answer: AnalyzeResponse,
-    ) -> Flow {
-        let Question {
-            work,
-            route,
-            category: read_category,
-            lookup,
-            ..
-        } = question;
-        let hit = match answer.cache {
-            Some(CacheAnswer::Hit(hit)) if lookup.is_some() => Some(hit),
-            _ => None,
-        };
-        // An exact hit is answered before the model runs: the category is the stored one, of the same text.
-        let stored_category = hit
-            .as_ref()
-            .map(|h| h.category.as_str())
-            .filter(|c| !c.is_empty());
-        let category = match (&answer.category, stored_category) {
-            _ if read_category != state::NONE => Category::Is(&read_category),
-            (None, Some(stored)) if stored != state::NONE => Category::Is(stored),
-            (scored, _) => router.category(scored.as_ref()),
-        };
-        let category_name = match category {
-            Category::Is(name) if route.is_none() => name.to_owned(),
-            _ => read_category.clone(),
-        };
-        let route = match route {
-            Some(route) => route,
-            None => {
-                // So are heads: the decision that they made of the same text is the stored one.
-                let unread = answer.heads.is_empty() && !router.asked.is_empty();
-                let stored = hit.as_ref().filter(|_| unread);
-                let asked = stored.is_none().then_some(&answer.heads);
-                router
-                    .route(work.known(category, asked))
-                    .or_else(|| router.of_decision(&stored?.decision))
-                    .unwrap_or(router.fallback())
-                    .clone()
-            }
-        };
-        if let Some(block) = route.policy.judge(&work.findings) {
-            return self.block(router, host, &work, block);
-        }
-        match (hit, lookup) {
-            (Some(hit), Some(lookup)) if lookup.accepts(&hit, &route) => {
-                self.record.cache = Cache::Hit;
-                // The client's stream has no usage that it did not ask for: the meter takes it out.
-                let request = &work.request;
-                self.record.usage_requested =
-                    router.has_meter && request.stream && !request.asks_for_usage();
-                self.record_route(&route, &category_name);
-                lookup.reply(host, hit)
-            }
-            (_, lookup) => {
-                self.keep(lookup, &route, &category_name);
-                self.go(router, host, &work, &route, &category_name)
-            }
-        }
-    }
-
     /// Not answered from the cache: the answer that comes is kept.
-    fn keep(&mut self, lookup: Option<Lookup>, route: &Route, category: &str) {
+    pub(super) fn keep(
+        &mut self,
+        router: &Router<S>,
+        lookup: Option<Lookup>,
+        route: &Route,
+        category: &str,
+    ) {
         if let Some(lookup) = lookup.filter(|_| route.cache.enabled) {
             self.record.cache = Cache::Miss;
             self.capture = Some(Capture::new(
@@ -528,35 +379,13 @@ impl<S: Signals> RouterStream<S> {
                 &route.model,
                 &route.decision,
                 category,
+                router.coalesce_wait_ms.map(|_| router.releases.clone()),
             ));
         }
     }
 
-    /// The sidecar gave nothing usable. A route that did not need it goes on; otherwise `on_error` decides.
-    fn without_sidecar(
-        &mut self,
-        router: &Router<S>,
-        host: &mut impl Host,
-        question: Question,
-        fault: SidecarFault,
-    ) -> Flow {
-        host.count(Metric::Fallbacks, &[fault.reason()], 1);
-        self.record.fallback = fault.reason().into();
-        match (question.route, router.on_error) {
-            (Some(route), _) => self.go(router, host, &question.work, &route, &question.category),
-            (None, OnError::Default) => {
-                let route = router.fallback();
-                match route.policy.judge(&question.work.findings) {
-                    Some(block) => self.block(router, host, &question.work, block),
-                    None => self.go(router, host, &question.work, route, state::NONE),
-                }
-            }
-            (None, OnError::Block) => refuse(host, &Fault::SidecarUnavailable),
-        }
-    }
-
     /// Sends the request upstream.
-    fn go(
+    pub(super) fn go(
         &mut self,
         router: &Router<S>,
         host: &mut impl Host,
@@ -597,7 +426,7 @@ impl<S: Signals> RouterStream<S> {
         Flow::Continue
     }
 
-    fn record_route(&mut self, route: &Route, category: &str) {
+    pub(super) fn record_route(&mut self, route: &Route, category: &str) {
         self.record.model = route.model.clone().into();
         self.record.decision = route.decision.clone().into();
         self.record.category = category.to_owned().into();
@@ -633,14 +462,6 @@ impl<S: Signals> RouterStream<S> {
         } else if end_of_stream && let Some(capture) = self.capture.take() {
             capture.store(host);
         }
-    }
-}
-
-fn answer(status: Option<u16>, body: &[u8]) -> Result<AnalyzeResponse, SidecarFault> {
-    match status {
-        Some(200) => serde_json::from_slice(body).map_err(|_| SidecarFault::BadAnswer),
-        Some(504) => Err(SidecarFault::Timeout),
-        Some(_) | None => Err(SidecarFault::Unavailable),
     }
 }
 

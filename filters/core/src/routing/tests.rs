@@ -1,3 +1,5 @@
+mod memory;
+
 use super::*;
 use crate::config::Config;
 use crate::decision::LabelRef;
@@ -771,7 +773,6 @@ fn asking() -> Router<Words> {
 
 #[test]
 fn heads_of_the_sidecar_decide_with_the_one_call() {
-    let router = asking();
     for (body, decision) in [
         (
             serde_json::json!({"heads": {"intent": {"refund": 0.9}}}),
@@ -786,7 +787,7 @@ fn heads_of_the_sidecar_decide_with_the_one_call() {
             "default",
         ),
     ] {
-        let mut host = chat("auto", "give me my money back");
+        let (router, mut host) = (asking(), chat("auto", "give me my money back"));
         let (mut stream, flow) = run(&router, &mut host);
         assert_eq!(flow, Flow::Pause);
         assert_eq!(

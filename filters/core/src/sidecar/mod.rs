@@ -2,6 +2,7 @@
 //!
 //! - `POST /v1/analyze` [`AnalyzeRequest`] → 200 [`AnalyzeResponse`]: one text, everything that is wanted about it.
 //! - `POST /v1/cache/entries` [`StoreRequest`] → 201: keeps a complete answer.
+//! - `POST /v1/cache/release` [`ReleaseRequest`] → 200: no answer will come for those who wait for it.
 //!
 //! Errors are OpenAI error objects ([`crate::reply`]): 400 bad request, 413 too large, 503 overloaded or not ready.
 
@@ -17,6 +18,9 @@ pub const ANALYZE_PATH: &str = "/v1/analyze";
 
 /// Path of the cache's entries.
 pub const CACHE_ENTRIES_PATH: &str = "/v1/cache/entries";
+
+/// Path on which the proxy says that an answer will not come.
+pub const CACHE_RELEASE_PATH: &str = "/v1/cache/release";
 
 /// One text and what the proxy wants to know about it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -57,6 +61,21 @@ pub struct CacheLookup {
     /// Age up to which an entry counts, in seconds; any within its time to live when missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_age_seconds: Option<u64>,
+    /// Whether the request may share the answer to another one with the same partition and text that is being answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coalescing: Option<Coalescing>,
+}
+
+/// Identical requests at the same time: the first that misses leads, and the others get its answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Coalescing {
+    /// How long a leader is waited for from its lookup on, in milliseconds.
+    pub wait_ms: u32,
+    /// Whether to wait for it now. Otherwise the answer is [`CacheAnswer::InFlight`] at once.
+    #[serde(default)]
+    pub wait: bool,
 }
 
 /// What the sidecar found.
@@ -69,6 +88,9 @@ pub struct AnalyzeResponse {
     /// What the other heads say, by name: the probability of each label. An exact hit is answered without.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub heads: HeadScores,
+    /// Whether some head's answer is its configured default, for want of another: true now, and not to be remembered.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub defaulted: bool,
     /// Outcome of the lookup, when one was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<CacheAnswer>,
@@ -97,6 +119,8 @@ pub struct Scored {
 pub enum CacheAnswer {
     /// Nothing near enough.
     Miss,
+    /// The same text is being answered for another request; nothing else was looked at.
+    InFlight,
     /// A stored answer.
     Hit(CacheHit),
 }
@@ -159,4 +183,15 @@ pub struct StoreRequest {
     /// Whether that is a stream of server-sent events.
     #[serde(default)]
     pub streamed: bool,
+}
+
+/// The answer to a lookup that missed will not be kept: nobody needs to wait for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[serde(deny_unknown_fields)]
+pub struct ReleaseRequest {
+    /// Partition of the lookup.
+    pub partition: String,
+    /// Text of the lookup.
+    pub text: String,
 }

@@ -17,8 +17,11 @@ fn of(scope: Scope, body: &str, user: Option<&str>, tier: Option<&str>) -> Resul
         Endpoint::ChatCompletions,
         &request,
         body.as_bytes(),
-        user,
-        tier,
+        Caller {
+            user,
+            tier,
+            tenant: None,
+        },
     )
 }
 
@@ -171,8 +174,7 @@ fn a_temperature_that_is_not_named_is_one() {
             Endpoint::ChatCompletions,
             &request,
             body.as_bytes(),
-            None,
-            None,
+            Caller::default(),
         );
         key.map(|_| ())
     };
@@ -193,8 +195,7 @@ fn other_rules_are_another_key_and_parts_of_a_text_keep_their_ends() {
             Endpoint::ChatCompletions,
             &request,
             body.as_bytes(),
-            None,
-            None,
+            Caller::default(),
         )
     };
     assert_eq!(of(b"a", ASK), of(b"a", ASK));
@@ -206,4 +207,34 @@ fn other_rules_are_another_key_and_parts_of_a_text_keep_their_ends() {
     };
     assert_ne!(parts("a\\nb", "c"), parts("a", "b\\nc"));
     assert_eq!(parts("a\\nb", "c"), parts("x\\ny", "z"));
+}
+
+#[test]
+fn tenants_share_nothing_though_their_users_and_tiers_have_one_name() {
+    let request = Request::parse(Endpoint::ChatCompletions, ASK.as_bytes()).unwrap();
+    let of = |scope, user, tenant| {
+        let caller = Caller {
+            user,
+            tier: Some("gold"),
+            tenant,
+        };
+        let (endpoint, body) = (Endpoint::ChatCompletions, ASK.as_bytes());
+        partitioner(scope).partition(endpoint, &request, body, caller)
+    };
+    for scope in [Scope::User, Scope::Tier, Scope::Tenant] {
+        let one = of(scope, Some("alice"), Some("one"));
+        assert!(one.is_ok());
+        assert_eq!(one, of(scope, Some("alice"), Some("one")));
+        assert_ne!(one, of(scope, Some("alice"), Some("two")));
+        assert_ne!(one, of(scope, Some("alice"), None));
+        assert_ne!(one, of(scope, Some("alice"), Some("")));
+    }
+    let tenant = |user, tenant| of(Scope::Tenant, user, tenant);
+    assert_eq!(
+        tenant(Some("alice"), Some("one")),
+        tenant(None, Some("one"))
+    );
+    assert_eq!(tenant(Some("alice"), None), Err(Skip::NoIdentity));
+    let global = |tenant| of(Scope::Global, None, tenant);
+    assert_eq!(global(Some("one")), global(Some("two")));
 }

@@ -1,0 +1,222 @@
+//! What saves work: the memory of texts, and waiting for the answer to the same request.
+
+use super::*;
+use crate::sidecar::ReleaseRequest;
+
+const COALESCING: &str = "semantic_cache: {enabled: true, scope: global, coalesce_wait_ms: 3000}";
+
+fn in_flight() -> serde_json::Value {
+    serde_json::json!({"cache": {"status": "in_flight"}})
+}
+
+fn miss() -> serde_json::Value {
+    serde_json::json!({"category": {"label": "math", "confidence": 0.9}, "cache": {"status": "miss"}})
+}
+
+/// A request that missed and went upstream.
+fn upstream(router: &Router<Words>) -> (RouterStream, MemoryHost) {
+    let mut host = chat("auto", "2+2?");
+    let (mut stream, _) = run(router, &mut host);
+    answer(router, &mut stream, &mut host, miss());
+    assert!(host.resumed);
+    (stream, host)
+}
+
+#[test]
+fn a_request_whose_answer_is_on_its_way_asks_again_and_waits() {
+    let (router, mut host) = (router_with(COALESCING), chat("auto", "2+2?"));
+    let (mut stream, _) = run(&router, &mut host);
+    let coalescing = serde_json::json!({"wait_ms": 3000, "wait": false});
+    assert_eq!(host.asked[0].1["cache"]["coalescing"], coalescing);
+    assert_eq!(host.waits_ms, 0);
+    answer(&router, &mut stream, &mut host, in_flight());
+    assert!(!host.resumed && host.reply.is_none());
+    assert_eq!(host.asked.len(), 2);
+    assert_eq!(host.waits_ms, 3000);
+    let mut again = host.asked[0].1.clone();
+    again["cache"]["coalescing"]["wait"] = true.into();
+    assert_eq!(host.asked[1].1, again);
+    answer(&router, &mut stream, &mut host, hit(1.0, "big", "math"));
+    assert_eq!(host.reply.as_ref().unwrap().status, 200);
+    assert_eq!(host.state["turnpike.cache"], "hit");
+}
+
+#[test]
+fn one_that_waited_in_vain_goes_upstream_and_never_asks_a_third_time() {
+    for end in [miss(), in_flight()] {
+        let (router, mut host) = (router_with(COALESCING), chat("auto", "2+2?"));
+        let (mut stream, _) = run(&router, &mut host);
+        answer(&router, &mut stream, &mut host, in_flight());
+        answer(&router, &mut stream, &mut host, end);
+        assert!(host.resumed);
+        assert_eq!(host.asked.len(), 2);
+        assert_eq!(host.state["turnpike.cache"], "miss");
+    }
+    let (router, mut host) = (router_with(COALESCING), chat("auto", "2+2?"));
+    let (mut stream, _) = run(&router, &mut host);
+    answer(&router, &mut stream, &mut host, in_flight());
+    stream.on_sidecar_answer(&router, &mut host, None, b"");
+    assert!(host.resumed);
+    assert_eq!(host.counter(Metric::Fallbacks, &["sidecar_unavailable"]), 1);
+}
+
+#[test]
+fn those_who_wait_are_told_when_an_answer_will_not_be_stored() {
+    let router = router_with(COALESCING);
+    let release = |host: &MemoryHost| ReleaseRequest {
+        partition: host.asked[0].1["cache"]["partition"]
+            .as_str()
+            .unwrap()
+            .into(),
+        text: "2+2?".into(),
+    };
+    // The client leaves, the server fails, the answer is broken off.
+    let (stream, host) = upstream(&router);
+    drop(stream);
+    assert_eq!(router.take_releases(), [release(&host)]);
+    assert_eq!(router.take_releases(), []);
+    let (mut stream, mut host) = upstream(&router);
+    respond(
+        &router,
+        &mut stream,
+        &mut host,
+        "500",
+        "application/json",
+        COMPLETE,
+        true,
+    );
+    assert_eq!(router.take_releases(), [release(&host)]);
+    let (mut stream, mut host) = upstream(&router);
+    respond(
+        &router,
+        &mut stream,
+        &mut host,
+        "200",
+        "application/json",
+        COMPLETE,
+        false,
+    );
+    drop(stream);
+    assert_eq!(router.take_releases(), [release(&host)]);
+    // The sidecar itself tells of what it stored.
+    let (mut stream, mut host) = upstream(&router);
+    respond(
+        &router,
+        &mut stream,
+        &mut host,
+        "200",
+        "application/json",
+        COMPLETE,
+        true,
+    );
+    assert_eq!(host.stored.len(), 1);
+    drop(stream);
+    assert_eq!(router.take_releases(), []);
+}
+
+#[test]
+fn nobody_waits_unless_it_is_configured() {
+    let router = cached();
+    let (stream, host) = upstream(&router);
+    assert!(host.asked[0].1["cache"].get("coalescing").is_none());
+    drop(stream);
+    assert_eq!(router.take_releases(), []);
+}
+
+#[test]
+fn a_hit_tells_how_similar_the_questions_are_where_that_is_wanted() {
+    let router =
+        router_with("semantic_cache: {enabled: true, scope: global, export_similarity: true}");
+    let mut host = chat("auto", "2+2?");
+    let (mut stream, _) = run(&router, &mut host);
+    answer(&router, &mut stream, &mut host, hit(0.97, "big", "math"));
+    let headers = &host.reply.as_ref().unwrap().headers;
+    assert!(headers.contains(&("x-vsr-cache-similarity", "0.9700".to_owned())));
+}
+
+fn math() -> serde_json::Value {
+    serde_json::json!({"category": {"label": "math", "confidence": 0.9}})
+}
+
+#[test]
+fn a_category_is_asked_for_once_in_300_seconds() {
+    let router = router();
+    let ask = |seconds: u64, text: &str| {
+        let mut host = chat("auto", text);
+        host.advance_us(seconds * 1_000_000);
+        let (mut stream, flow) = run(&router, &mut host);
+        if flow == Flow::Pause {
+            answer(&router, &mut stream, &mut host, math());
+        }
+        assert_eq!(host.state["turnpike.decision"], "math");
+        assert_eq!(upstream_body(&host)["model"], "big");
+        (
+            host.asked.len(),
+            host.counter(Metric::RoutingCacheHits, &[]),
+        )
+    };
+    assert_eq!(ask(1, "2+2?"), (1, 0));
+    assert_eq!(ask(299, "2+2?"), (0, 1));
+    assert_eq!(ask(299, "2+3?"), (1, 0));
+    assert_eq!(ask(302, "2+2?"), (1, 0));
+}
+
+#[test]
+fn with_a_cache_only_the_lookup_is_left_to_ask() {
+    let router = cached();
+    upstream(&router);
+    let mut host = chat("auto", "2+2?");
+    let (mut stream, _) = run(&router, &mut host);
+    assert_eq!(host.asked[0].1["heads"], serde_json::json!([]));
+    answer(
+        &router,
+        &mut stream,
+        &mut host,
+        serde_json::json!({"cache": {"status": "miss"}}),
+    );
+    assert_eq!(host.state["turnpike.category"], "math");
+    assert_eq!(host.state["turnpike.decision"], "math");
+}
+
+#[test]
+fn a_label_for_want_of_another_is_not_remembered() {
+    let router = asking();
+    for (defaulted, calls) in [(true, 1), (true, 1), (false, 1), (false, 0)] {
+        let mut host = chat("auto", "give me my money back");
+        let (mut stream, flow) = run(&router, &mut host);
+        let needs = host
+            .asked
+            .iter()
+            .any(|(_, body)| body["heads"] != serde_json::json!([]));
+        assert_eq!(usize::from(needs), calls);
+        assert_eq!(flow, Flow::Pause, "the cache is asked in any case");
+        let body = serde_json::json!({"heads": {"intent": {"refund": 0.9}}, "defaulted": defaulted, "cache": {"status": "miss"}});
+        answer(&router, &mut stream, &mut host, body);
+        assert_eq!(host.state["turnpike.decision"], "refund");
+    }
+}
+
+#[test]
+fn what_the_proxy_read_itself_is_read_once() {
+    let router = with_tone();
+    let ask = |text: &str| {
+        let mut host = chat("auto", text);
+        run(&router, &mut host);
+        (
+            host.state.get("turnpike.decision").cloned(),
+            host.counter(Metric::RoutingCacheHits, &[]),
+        )
+    };
+    assert_eq!(ask("no!").1, 0);
+    assert_eq!(ask("no!"), ask("no!"));
+    assert_eq!(ask("no!").1, 1);
+    assert_eq!(ask("yes").1, 0);
+    assert_ne!(ask("no!").0, ask("yes").0);
+    let off = router_with("routing_cache: {max_bytes: 0}");
+    for _ in 0..2 {
+        let mut host = chat("auto", "2+2?");
+        let (mut stream, _) = run(&off, &mut host);
+        assert_eq!(host.asked.len(), 1);
+        answer(&off, &mut stream, &mut host, math());
+    }
+}
