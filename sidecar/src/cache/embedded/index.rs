@@ -6,7 +6,7 @@
 use std::sync::{Arc, RwLock};
 
 use super::entry::{Entry, Place};
-use super::graph::{BREADTH_OF_SEARCH, Graph, Placed};
+use super::graph::{Graph, Placed};
 use super::rows::Rows;
 use super::sharded::{read, write};
 use super::vectors::cosine;
@@ -74,7 +74,7 @@ impl Index {
             offer(product, entry);
         }
         if let Some(graph) = &self.graph {
-            for (product, slot) in graph.search(query, BREADTH_OF_SEARCH.max(most)) {
+            for (product, slot) in graph.search(query, graph.breadth().max(most)) {
                 if let Some(entry) = graph.get(slot) {
                     offer(product, entry);
                 }

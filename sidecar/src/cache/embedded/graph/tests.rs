@@ -46,7 +46,7 @@ impl Grown {
         let found = queries.iter().filter(|query| {
             let query = quantized(query);
             let best = self.nodes.values().map(|(_, vector)| dot(&query, vector));
-            let found = self.graph.search(&query, BREADTH_OF_SEARCH);
+            let found = self.graph.search(&query, self.graph.breadth());
             found.first().map(|found| found.0) == best.max()
         });
         found.count() as f32 / queries.len() as f32
@@ -87,7 +87,7 @@ proptest! {
         }
         grown.check();
         for (number, (slot, vector)) in &grown.nodes {
-            let found = grown.graph.search(vector, BREADTH_OF_SEARCH);
+            let found = grown.graph.search(vector, grown.graph.breadth());
             prop_assert_eq!(found.first().map(|f| f.1), Some(*slot), "{}", number);
         }
     }
