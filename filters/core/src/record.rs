@@ -41,6 +41,8 @@ pub(crate) struct Record {
     pub(crate) category: Cow<'static, str>,
     pub(crate) reasoning: bool,
     pub(crate) cache: Cache,
+    /// How similar the questions of a hit are, as it shall be told; empty when not.
+    pub(crate) similarity: Cow<'static, str>,
     pub(crate) system_prompt: bool,
     /// Why a step fell back; empty when none did.
     pub(crate) fallback: Cow<'static, str>,
@@ -70,6 +72,7 @@ impl Default for Record {
             category: state::NONE.into(),
             reasoning: false,
             cache: Cache::Skip,
+            similarity: "".into(),
             system_prompt: false,
             fallback: "".into(),
             pii_types: "".into(),
@@ -152,6 +155,7 @@ impl Record {
             model,
             decision,
             category,
+            similarity,
             fallback,
             pii_types,
             prompt_bytes,
@@ -164,7 +168,7 @@ impl Record {
         let (jailbreak, blocked) = (on_off(self.jailbreak), on_off(self.blocked));
         let cache = self.cache.name();
         format!(
-            "{model}\n{decision}\n{category}\n{reasoning}\n{cache}\n{system_prompt}\n{fallback}\n{pii_types}\n{jailbreak}\n{blocked}\n{stream}\n{usage}\n{prompt_bytes}\n{router_us}\n{sidecar_us}\n"
+            "{model}\n{decision}\n{category}\n{reasoning}\n{cache}\n{similarity}\n{system_prompt}\n{fallback}\n{pii_types}\n{jailbreak}\n{blocked}\n{stream}\n{usage}\n{prompt_bytes}\n{router_us}\n{sidecar_us}\n"
         )
     }
 
@@ -181,6 +185,7 @@ impl Record {
                 "miss" => Cache::Miss,
                 _ => Cache::Skip,
             },
+            similarity: text(next()?),
             system_prompt: next()? == "on",
             fallback: text(next()?),
             pii_types: text(next()?),
@@ -208,6 +213,7 @@ mod tests {
             category: "computer science".into(),
             reasoning: true,
             cache: Cache::Miss,
+            similarity: "0.9012".into(),
             system_prompt: false,
             fallback: "".into(),
             pii_types: "CREDIT_CARD,US_SSN".into(),

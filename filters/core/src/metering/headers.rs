@@ -11,7 +11,7 @@ pub(super) struct HeaderNames {
     /// Inbound headers with this start are stripped, beside `x-vsr-`.
     pub(super) prefix: String,
     routing: Option<RoutingNames>,
-    cache_hit: Option<String>,
+    cache: Option<CacheNames>,
     security: Option<SecurityNames>,
     fallback: String,
 }
@@ -23,6 +23,12 @@ struct RoutingNames {
     category: String,
     reasoning: String,
     system_prompt: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct CacheNames {
+    hit: String,
+    similarity: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +49,10 @@ impl HeaderNames {
                 reasoning: "x-vsr-selected-reasoning".into(),
                 system_prompt: "x-vsr-injected-system-prompt".into(),
             }),
-            cache_hit: Some("x-vsr-cache-hit".into()),
+            cache: Some(CacheNames {
+                hit: "x-vsr-cache-hit".into(),
+                similarity: "x-vsr-cache-similarity".into(),
+            }),
             security: None,
             fallback: "x-vsr-fallback".into(),
         }
@@ -61,7 +70,10 @@ impl HeaderNames {
                 reasoning: name("reasoning-enabled"),
                 system_prompt: name("system-prompt-injected"),
             }),
-            cache_hit: config.export_cache.then(|| name("cache-hit")),
+            cache: config.export_cache.then(|| CacheNames {
+                hit: name("cache-hit"),
+                similarity: name("cache-similarity"),
+            }),
             security: config.export_security.then(|| SecurityNames {
                 pii_types: name("pii-types"),
                 jailbreak: name("jailbreak-blocked"),
@@ -87,13 +99,16 @@ impl HeaderNames {
                 },
             );
         }
-        if let Some(name) = &self.cache_hit {
+        if let Some(names) = &self.cache {
             let hit = if record.cache == Cache::Hit {
                 "true"
             } else {
                 "false"
             };
-            host.set_response_header(name, hit.as_bytes());
+            host.set_response_header(&names.hit, hit.as_bytes());
+            if !record.similarity.is_empty() {
+                host.set_response_header(&names.similarity, record.similarity.as_bytes());
+            }
         }
         if let Some(names) = &self.security {
             if !guards.pii_types.is_empty() {

@@ -240,7 +240,16 @@ impl<S: Signals> RouterStream<S> {
                 self.record.usage_requested =
                     router.has_meter && request.stream && !request.asks_for_usage();
                 self.record_route(&route, &category_name);
-                lookup.reply(host, hit, router.export_similarity)
+                let similarity = match router.export_similarity {
+                    true => format!("{:.4}", hit.similarity),
+                    false => String::new(),
+                };
+                if router.has_meter {
+                    // It knows the header's name, and takes out what others write.
+                    self.record.similarity = similarity.into();
+                    return lookup.reply(host, hit, "");
+                }
+                lookup.reply(host, hit, &similarity)
             }
             (_, lookup) => {
                 self.keep(router, lookup, &route, &category_name);

@@ -53,19 +53,14 @@ impl Lookup {
             && hit.decision == route.decision
     }
 
-    /// Answers with what is stored.
-    pub(super) fn reply(
-        &self,
-        host: &mut impl Host,
-        hit: CacheHit,
-        export_similarity: bool,
-    ) -> Flow {
+    /// Answers with what is stored. `similarity` is told unless it is empty.
+    pub(super) fn reply(&self, host: &mut impl Host, hit: CacheHit, similarity: &str) -> Flow {
         let mut headers = vec![("age", hit.age_seconds.to_string())];
         if self.stream {
             headers.push(("content-type", "text/event-stream".into()));
         }
-        if export_similarity {
-            headers.push(("x-vsr-cache-similarity", format!("{:.4}", hit.similarity)));
+        if !similarity.is_empty() {
+            headers.push(("x-vsr-cache-similarity", similarity.to_owned()));
         }
         host.reply(LocalReply {
             status: 200,

@@ -1,6 +1,7 @@
 //! What saves work: the memory of texts, and waiting for the answer to the same request.
 
 use super::*;
+use crate::record::Record;
 use crate::sidecar::ReleaseRequest;
 
 const COALESCING: &str = "semantic_cache: {enabled: true, scope: global, coalesce_wait_ms: 3000}";
@@ -125,13 +126,26 @@ fn nobody_waits_unless_it_is_configured() {
 
 #[test]
 fn a_hit_tells_how_similar_the_questions_are_where_that_is_wanted() {
-    let router =
-        router_with("semantic_cache: {enabled: true, scope: global, export_similarity: true}");
-    let mut host = chat("auto", "2+2?");
-    let (mut stream, _) = run(&router, &mut host);
-    answer(&router, &mut stream, &mut host, hit(0.97, "big", "math"));
-    let headers = &host.reply.as_ref().unwrap().headers;
-    assert!(headers.contains(&("x-vsr-cache-similarity", "0.9700".to_owned())));
+    let yaml = format!(
+        "{CONFIG}\nsemantic_cache: {{enabled: true, scope: global, export_similarity: true}}"
+    );
+    let config = Config::from_value(serde_saphyr::from_str(&yaml).unwrap()).unwrap();
+    for filters in [
+        vec!["router".to_owned()],
+        vec!["meter".into(), "router".into()],
+    ] {
+        let router = Router::compile(&config, &filters, Words);
+        let mut host = chat("auto", "2+2?");
+        let (mut stream, _) = run(&router, &mut host);
+        answer(&router, &mut stream, &mut host, hit(0.97, "big", "math"));
+        let headers = &host.reply.as_ref().unwrap().headers;
+        let told = headers.contains(&("x-vsr-cache-similarity", "0.9700".to_owned()));
+        // A meter reads it in the record and writes the header by the name that is configured.
+        assert_eq!(told, !router.has_meter);
+        if router.has_meter {
+            assert_eq!(Record::published(&mut host).similarity, "0.9700");
+        }
+    }
 }
 
 fn math() -> serde_json::Value {
