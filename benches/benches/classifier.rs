@@ -163,6 +163,8 @@ async fn in_envoy() -> Result<()> {
         endpoint.port = port;
     }
     config.semantic_cache.enabled = false;
+    // The same texts come again and again, and shall be read each time.
+    config.routing_cache.max_bytes = 0;
     config.sidecar.enabled = false;
     config.limits.max_body_bytes = 1 << 20;
     let mut reading = config.clone();

@@ -134,6 +134,8 @@ fn config(port: u16) -> Result<Config> {
     let text = fs::read_to_string(wasm_tests::harness::root().join("envoy/config.yaml"))?;
     let mut config = Config::from_value(serde_saphyr::from_str(&text)?)?;
     config.semantic_cache.enabled = false;
+    // The same texts come again and again, and shall be read each time.
+    config.routing_cache.max_bytes = 0;
     for endpoint in &mut config.vllm_endpoints {
         endpoint.address = "127.0.0.1".into();
         endpoint.port = port;
