@@ -5,6 +5,7 @@ use hyper::StatusCode;
 use serde_json::Value;
 
 use super::body::{Answer, Bill};
+use super::choice::Choice;
 use super::record::Received;
 use super::script::{Script, Usage};
 use super::text;
@@ -12,6 +13,9 @@ use super::wire::{self, Api, Completion, StreamUsage};
 
 /// Header from which the stand-in takes the user of its own books, as the gateway's authentication names it.
 const USER_HEADER: &str = "x-auth-request-user";
+
+/// Choices of an answer; a request for more gets so many.
+const MAX_CHOICES: u64 = 16;
 
 /// Status, content type and body.
 #[derive(Debug)]
@@ -144,11 +148,44 @@ fn compose(
         Api::Text => texts.iter().map(|t| text::text_tokens(t)).sum(),
     };
     let prompt = texts.last().map(String::as_str).unwrap_or_default();
-    let content = match (&script.content, script.tokens) {
+    let choices: Vec<Choice> = (0..number_of_choices(request))
+        .map(|at| choose(at, request, model, prompt, script))
+        .collect();
+    let kind = match api {
+        Api::Chat => "chatcmpl",
+        Api::Text => "cmpl",
+    };
+    Completion {
+        api,
+        id: format!("{kind}-{id:032x}"),
+        created,
+        model: model.to_owned(),
+        usage: script.usage.unwrap_or(Usage {
+            prompt_tokens,
+            completion_tokens: choices.iter().map(Choice::tokens).sum(),
+            cached_tokens: 0,
+        }),
+        choices,
+    }
+}
+
+/// `n`, at least one.
+fn number_of_choices(request: &Value) -> u64 {
+    let number = request.get("n").and_then(Value::as_u64);
+    number.unwrap_or(1).clamp(1, MAX_CHOICES)
+}
+
+/// One choice; those after the first say which they are.
+fn choose(at: u64, request: &Value, model: &str, prompt: &str, script: &Script) -> Choice {
+    let mut content = match (&script.content, script.tokens) {
         (Some(content), _) => content.clone(),
         (None, Some(length)) => text::filler(length),
-        (None, None) => text::answer(model, prompt),
+        (None, None) if script.tool_calls.is_empty() => text::answer(model, prompt),
+        (None, None) => String::new(),
     };
+    if at > 0 {
+        content.push_str(&format!("\n(choice {at})"));
+    }
     let mut tokens = text::tokens(&content);
     let limit = ["max_completion_tokens", "max_tokens"]
         .into_iter()
@@ -156,26 +193,18 @@ fn compose(
         .and_then(|limit| usize::try_from(limit).ok());
     let cut = limit.is_some_and(|limit| tokens.len() > limit);
     tokens.truncate(limit.unwrap_or(usize::MAX));
-    let reason = if cut { "length" } else { "stop" };
-    let (kind, usage) = match api {
-        Api::Chat => ("chatcmpl", tokens.len()),
-        Api::Text => ("cmpl", tokens.len()),
+    let reason = match (cut, script.tool_calls.is_empty()) {
+        (true, _) => "length",
+        (false, true) => "stop",
+        (false, false) => "tool_calls",
     };
-    Completion {
-        api,
-        id: format!("{kind}-{id:032x}"),
-        created,
-        model: model.to_owned(),
+    Choice {
+        tokens,
+        calls: script.tool_calls.clone(),
         finish_reason: script
             .finish_reason
             .clone()
             .unwrap_or_else(|| reason.into()),
-        usage: script.usage.unwrap_or(Usage {
-            prompt_tokens,
-            completion_tokens: usage as u64,
-            cached_tokens: 0,
-        }),
-        tokens,
     }
 }
 

@@ -5,10 +5,11 @@
 //! 3. Everything received is kept: [`StandIn::records`], or `GET /standin/requests` and `/standin/served` of the binary;
 //!    `POST /standin/release/<tag>` lets a held answer go on.
 //!
-//! Not done here: tools, several choices, log probabilities, images. Any model name is served.
+//! Not done here: log probabilities, images; tools are called when a request orders it. Any model name is served.
 
 mod answer;
 mod body;
+mod choice;
 mod record;
 mod script;
 mod server;
@@ -16,7 +17,7 @@ mod text;
 mod wire;
 
 pub use record::{Outcome, Received, Records, Served};
-pub use script::{Script, Usage};
+pub use script::{Script, ToolCall, Usage};
 pub use text::{answer, chat_tokens, text_tokens, tokens};
 
 use std::net::SocketAddr;

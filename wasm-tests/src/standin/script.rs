@@ -6,7 +6,7 @@
 use std::str::FromStr;
 
 use hyper::HeaderMap;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Start of every scripting header.
 pub(super) const PREFIX: &str = "x-standin-";
@@ -20,6 +20,16 @@ pub struct Usage {
     pub completion_tokens: u64,
     /// Prompt tokens that the server had cached.
     pub cached_tokens: u64,
+}
+
+/// A call of a tool that an answer makes.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ToolCall {
+    /// Name of the function.
+    pub name: String,
+    /// Its arguments: JSON in a text, as the OpenAI API has it.
+    pub arguments: String,
 }
 
 /// Orders for one request. The default answers as a healthy vLLM does.
@@ -49,7 +59,9 @@ pub struct Script {
     pub tokens: Option<usize>,
     /// `content`: the answer, as a JSON string (so that it may hold line ends and any script).
     pub content: Option<String>,
-    /// `finish-reason`: instead of `stop` or `length`.
+    /// `tool-calls`: a JSON list of [`ToolCall`]; the answer makes them and, unless `content` is ordered, says nothing.
+    pub tool_calls: Vec<ToolCall>,
+    /// `finish-reason`: instead of `stop`, `length` or `tool_calls`.
     pub finish_reason: Option<String>,
     /// `crlf`: SSE lines end in CRLF.
     pub crlf: bool,
@@ -63,6 +75,8 @@ pub struct Script {
     pub body: Option<String>,
     /// `content-type`: instead of the one that fits.
     pub content_type: Option<String>,
+    /// `cache-control`: a header of the answer.
+    pub cache_control: Option<String>,
     /// `content-encoding`: what the answer says it is encoded in; its bytes are not.
     pub content_encoding: Option<String>,
 }
@@ -106,6 +120,7 @@ impl Script {
             "usage" => self.usage = Some(usage(value)?),
             "tokens" => self.tokens = Some(number(value)?),
             "content" => self.content = Some(json_string(value)?),
+            "tool-calls" => self.tool_calls = calls(value)?,
             "finish-reason" => self.finish_reason = Some(value.to_owned()),
             "crlf" => self.crlf = flag(value)?,
             "no-usage" => self.no_usage = flag(value)?,
@@ -113,6 +128,7 @@ impl Script {
             "chunked" => self.chunked = flag(value)?,
             "body" => self.body = Some(json_string(value)?),
             "content-type" => self.content_type = Some(value.to_owned()),
+            "cache-control" => self.cache_control = Some(value.to_owned()),
             "content-encoding" => self.content_encoding = Some(value.to_owned()),
             _ => return Err("unknown order".into()),
         }
@@ -136,6 +152,10 @@ fn flag(value: &str) -> Result<bool, String> {
 
 fn json_string(value: &str) -> Result<String, String> {
     serde_json::from_str(value).map_err(|e| format!("not a JSON string: {e}"))
+}
+
+fn calls(value: &str) -> Result<Vec<ToolCall>, String> {
+    serde_json::from_str(value).map_err(|e| format!("not a list of tool calls: {e}"))
 }
 
 fn usage(value: &str) -> Result<Usage, String> {
@@ -194,6 +214,7 @@ mod tests {
             ("x-standin-split", "seven"),
             ("x-standin-usage", "1"),
             ("x-standin-crlf", "yes"),
+            ("x-standin-tool-calls", r#"[{"name":"f"}]"#),
         ] {
             assert!(read(&[(name, value)]).unwrap_err().starts_with(name));
         }

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use hyper::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
@@ -110,15 +110,18 @@ async fn handle(request: Request<Incoming>, shared: &Shared) -> Response<Pieces>
     if let Some(bill) = &reply.answer.bill {
         ticket.cost(bill.usage);
     }
-    let encoding = script.content_encoding.clone();
     let content_type = script.content_type.clone().unwrap_or(reply.content_type);
+    let headers = [
+        (CONTENT_TYPE, Some(content_type)),
+        (CONTENT_ENCODING, script.content_encoding.clone()),
+        (CACHE_CONTROL, script.cache_control.clone()),
+    ];
     let mut response = Response::new(write(reply.answer, script, ticket));
     *response.status_mut() = reply.status;
-    if let Ok(value) = content_type.parse() {
-        response.headers_mut().insert(CONTENT_TYPE, value);
-    }
-    if let Some(value) = encoding.and_then(|e| e.parse().ok()) {
-        response.headers_mut().insert(CONTENT_ENCODING, value);
+    for (name, value) in headers {
+        if let Some(value) = value.and_then(|value| value.parse().ok()) {
+            response.headers_mut().insert(name, value);
+        }
     }
     response
 }

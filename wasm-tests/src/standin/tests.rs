@@ -237,3 +237,79 @@ async fn complete_answers_are_in_the_books() {
     let usage = served[&("m".to_owned(), String::new())];
     assert_eq!((usage.prompt_tokens, usage.completion_tokens), (22, 6));
 }
+
+/// The chunks of a stream, `[DONE]` left out.
+fn payloads(frames: &[Bytes]) -> Vec<Value> {
+    let texts = frames
+        .iter()
+        .map(|frame| std::str::from_utf8(frame).unwrap());
+    let payloads = texts.filter_map(|text| text.strip_prefix("data: {"));
+    payloads
+        .map(|rest| serde_json::from_str(&format!("{{{rest}")).unwrap())
+        .collect()
+}
+
+#[tokio::test]
+async fn several_choices_say_different_things_and_are_told_in_turn() {
+    let standin = standin().await.unwrap();
+    let mut request = chat(false);
+    request["n"] = json!(2);
+    let orders = [("content", r#""one two""#)];
+    let path = "/v1/chat/completions";
+    let response = send(&standin, path, &orders, request.clone())
+        .await
+        .unwrap();
+    let body = response.collect().await.unwrap().to_bytes();
+    let answer: Value = serde_json::from_slice(&body).unwrap();
+    let content = |at: usize| {
+        answer["choices"][at]["message"]["content"]
+            .as_str()
+            .unwrap()
+    };
+    assert_eq!((content(0), content(1)), ("one two", "one two\n(choice 1)"));
+    assert_eq!(answer["choices"][1]["index"], 1);
+    request["stream"] = json!(true);
+    let response = send(&standin, path, &orders, request).await.unwrap();
+    let (frames, _) = frames(response).await;
+    let chunks = payloads(&frames);
+    let order: Vec<u64> = chunks
+        .iter()
+        .map(|chunk| chunk["choices"][0]["index"].as_u64().unwrap())
+        .collect();
+    assert_eq!(order[..6], [0, 1, 0, 1, 0, 1]);
+    for at in 0..2 {
+        let own = chunks.iter().map(|chunk| &chunk["choices"][0]);
+        let own = own.filter(|choice| choice["index"] == at);
+        let told: String = own
+            .filter_map(|choice| choice["delta"]["content"].as_str())
+            .collect();
+        assert_eq!(told, content(at));
+    }
+}
+
+#[tokio::test]
+async fn tools_are_called_whole_and_streamed() {
+    let standin = standin().await.unwrap();
+    let arguments = r#"{"room": "bath"}"#;
+    let calls = json!([{"name": "on", "arguments": arguments}]).to_string();
+    let orders = [("tool-calls", calls.as_str())];
+    let path = "/v1/chat/completions";
+    let response = send(&standin, path, &orders, chat(false)).await.unwrap();
+    let body = response.collect().await.unwrap().to_bytes();
+    let answer: Value = serde_json::from_slice(&body).unwrap();
+    let choice = &answer["choices"][0];
+    assert_eq!(choice["finish_reason"], "tool_calls");
+    assert_eq!(choice["message"]["content"], Value::Null);
+    let call = &choice["message"]["tool_calls"][0];
+    assert_eq!(call["function"]["name"], "on");
+    assert_eq!(call["function"]["arguments"], arguments);
+    let response = send(&standin, path, &orders, chat(true)).await.unwrap();
+    let (frames, _) = frames(response).await;
+    let chunks = payloads(&frames);
+    let told: String = chunks
+        .iter()
+        .map(|chunk| &chunk["choices"][0]["delta"]["tool_calls"][0]["function"]["arguments"])
+        .filter_map(Value::as_str)
+        .collect();
+    assert_eq!(told, arguments);
+}

@@ -1,12 +1,13 @@
 //! The bytes that vLLM would send: JSON answers, SSE chunks, error objects, the list of models.
 //!
-//! Streams: a chunk with `delta.role`, one chunk per token, one with `finish_reason`, with `include_usage` one with empty
-//! `choices` and the usage, then `[DONE]`. With `continuous_usage_stats` every chunk carries the usage so far; otherwise chunks
+//! Streams: a chunk with `delta.role`, one chunk per token, the calls of tools, one with `finish_reason`, all choices in turn; with
+//! `include_usage` one with empty `choices` and the usage, then `[DONE]`. With `continuous_usage_stats` every chunk carries the usage so far; otherwise chunks
 //! before the last have no `usage` key at all (vLLM) or `null` (OpenAI, on order). Format: vLLM, `entrypoints/openai/serving_chat.py`.
 
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::choice::{Choice, Piece, pieces};
 use super::script::Usage;
 
 /// Which API answers.
@@ -40,10 +41,8 @@ pub(super) struct Completion {
     pub(super) created: u64,
     /// Model that serves.
     pub(super) model: String,
-    /// Tokens of the answer.
-    pub(super) tokens: Vec<String>,
-    /// Why it ends.
-    pub(super) finish_reason: String,
+    /// What it says, once or several times.
+    pub(super) choices: Vec<Choice>,
     /// What it costs.
     pub(super) usage: Usage,
 }
@@ -71,45 +70,47 @@ impl Completion {
     /// The answer as one JSON body.
     #[must_use]
     pub(super) fn json(&self, with_usage: bool) -> Vec<u8> {
-        let content = self.tokens.concat();
-        let choice = match self.api {
-            Api::Chat => json!({
-                "index": 0,
-                "message": {"role": "assistant", "content": content, "tool_calls": []},
-                "logprobs": null,
-                "finish_reason": self.finish_reason,
-                "stop_reason": null,
-            }),
-            Api::Text => json!({
-                "index": 0,
-                "text": content,
-                "logprobs": null,
-                "finish_reason": self.finish_reason,
-                "stop_reason": null,
-            }),
-        };
+        let choices = self.choices.iter().enumerate();
+        let choices = choices
+            .map(|(index, choice)| match self.api {
+                Api::Chat => json!({
+                    "index": index,
+                    "message": choice.message(index),
+                    "logprobs": null,
+                    "finish_reason": choice.finish_reason,
+                    "stop_reason": null,
+                }),
+                Api::Text => json!({
+                    "index": index,
+                    "text": choice.tokens.concat(),
+                    "logprobs": null,
+                    "finish_reason": choice.finish_reason,
+                    "stop_reason": null,
+                }),
+            })
+            .collect();
         let object = match self.api {
             Api::Chat => "chat.completion",
             Api::Text => "text_completion",
         };
-        self.envelope(object, vec![choice], with_usage.then(|| body(self.usage)))
+        self.envelope(object, choices, with_usage.then(|| body(self.usage)))
     }
 
     /// The answer as the payloads of SSE events, `[DONE]` included.
     #[must_use]
     pub(super) fn payloads(&self, usage: StreamUsage) -> Vec<Vec<u8>> {
-        let mut payloads = Vec::with_capacity(self.tokens.len() + 4);
-        if self.api == Api::Chat {
-            let delta = json!({"role": "assistant", "content": ""});
-            payloads.push(self.chunk(delta, None, usage, 0));
-        }
-        for (at, token) in self.tokens.iter().enumerate() {
-            let delta = json!({"content": token});
-            payloads.push(self.chunk(delta, None, usage, at as u64 + 1));
-        }
-        let end = json!({"content": ""});
-        let reason = Some(self.finish_reason.as_str());
-        payloads.push(self.chunk(end, reason, usage, self.usage.completion_tokens));
+        let mut told = 0;
+        let mut payloads: Vec<Vec<u8>> = pieces(&self.choices, self.api)
+            .into_iter()
+            .map(|piece| {
+                told += piece.tokens;
+                let so_far = match piece.finish_reason {
+                    Some(_) => self.usage.completion_tokens,
+                    None => told,
+                };
+                self.chunk(&piece, usage, so_far)
+            })
+            .collect();
         if usage.include {
             payloads.push(self.envelope(self.chunk_object(), vec![], Some(body(self.usage))));
         }
@@ -117,12 +118,15 @@ impl Completion {
         payloads
     }
 
-    /// Usage until each of the chunks that carry tokens, with the one that opens a chat.
+    /// Usage until each of the chunks that carry tokens, with those that open a chat.
     #[must_use]
     pub(super) fn so_far(&self) -> Vec<Usage> {
-        let opening = (self.api == Api::Chat).then_some(0);
-        let tokens = 1..=self.tokens.len() as u64;
-        let counts = opening.into_iter().chain(tokens);
+        let pieces = pieces(&self.choices, self.api);
+        let pieces = pieces.iter().filter(|piece| piece.finish_reason.is_none());
+        let counts = pieces.scan(0, |told, piece| {
+            *told += piece.tokens;
+            Some(*told)
+        });
         counts.map(|count| self.usage_until(count)).collect()
     }
 
@@ -133,19 +137,15 @@ impl Completion {
         }
     }
 
-    fn chunk(
-        &self,
-        delta: Value,
-        finish_reason: Option<&str>,
-        usage: StreamUsage,
-        so_far: u64,
-    ) -> Vec<u8> {
+    fn chunk(&self, piece: &Piece<'_>, usage: StreamUsage, so_far: u64) -> Vec<u8> {
         let choice = match self.api {
             Api::Chat => json!({
-                "index": 0, "delta": delta, "logprobs": null, "finish_reason": finish_reason,
+                "index": piece.choice, "delta": piece.delta, "logprobs": null,
+                "finish_reason": piece.finish_reason,
             }),
             Api::Text => json!({
-                "index": 0, "text": delta.get("content"), "logprobs": null, "finish_reason": finish_reason,
+                "index": piece.choice, "text": piece.delta.get("content"), "logprobs": null,
+                "finish_reason": piece.finish_reason,
             }),
         };
         let usage = if usage.continuous {
@@ -233,8 +233,11 @@ mod tests {
             id: "chatcmpl-1".into(),
             created: 1,
             model: "m".into(),
-            tokens: vec!["Hello".into(), " world".into()],
-            finish_reason: "stop".into(),
+            choices: vec![Choice {
+                tokens: vec!["Hello".into(), " world".into()],
+                calls: Vec::new(),
+                finish_reason: "stop".into(),
+            }],
             usage: Usage {
                 prompt_tokens: 9,
                 completion_tokens: 2,
