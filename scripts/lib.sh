@@ -67,12 +67,13 @@ apt_install() {
         die "apt-get could not install: ${missing[*]}" "The output above says why; $CACHE/log has all of it."
 }
 
-# venv_python: a Python of our own, so that nothing is installed into the user's.
+# venv_python [NAME]: a Python of our own in $CACHE/NAME, so that nothing is installed into the user's.
 venv_python() {
-    local python="$CACHE/venv/bin/python"
+    local folder="$CACHE/${1:-venv}"
+    local python="$folder/bin/python"
     if ! "$python" -m pip --version >/dev/null 2>&1; then
-        rm -rf "$CACHE/venv"
-        run_logged "creating a private Python environment" venv.log python3 -m venv "$CACHE/venv" >&2 ||
+        rm -rf "$folder"
+        run_logged "creating a private Python environment" "${1:-venv}.log" python3 -m venv "$folder" >&2 ||
             die "python3 -m venv failed" \
                 "On Debian: apt-get install python3-venv. Elsewhere: a Python 3.11 or later with venv and ensurepip."
     fi
