@@ -4,13 +4,14 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use serde_json::{Value, json};
 use turnpike::render::Filters;
 use turnpike_core::Config;
 use wasm_tests::harness::process::Process;
 use wasm_tests::harness::{Paths, Plan, Ports};
 
+use crate::load::Address;
 use crate::usage;
 
 /// A running Envoy.
@@ -23,6 +24,8 @@ pub struct Gateway {
     /// From its start to its first "ready".
     pub start_time: Duration,
     envoy: Process,
+    /// Ends with the gateway.
+    sidecar: Option<Process>,
     folder: PathBuf,
 }
 
@@ -38,26 +41,69 @@ impl Gateway {
         first_filters: &[Value],
         concurrency: u32,
     ) -> Result<Self> {
-        let folder = std::env::temp_dir().join(format!(
-            "turnpike-bench-{}-{name}-{concurrency}",
-            std::process::id()
-        ));
-        fs::create_dir_all(&folder)?;
-        let ports = Ports::free()?;
-        let mut plan = Plan::write(Paths::find()?, config.clone(), &folder, ports, filters)?;
+        let plan = plan(name, config, filters, concurrency)?;
         plan.put_first(first_filters)?;
-        plan.concurrency = concurrency;
+        Self::run(name, plan, None).await
+    }
+
+    /// Starts one with all filters, its sidecar beside it.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_with_sidecar(
+        name: &'static str,
+        config: &Config,
+        concurrency: u32,
+    ) -> Result<Self> {
+        let plan = plan(name, config, Filters::default(), concurrency)?;
+        let sidecar = Process::start("sidecar", plan.sidecar(), &plan.log("sidecar"))?;
+        plan.sidecar_ready(|| sidecar.check_alive()).await?;
+        Self::run(name, plan, Some(sidecar)).await
+    }
+
+    /// Starts one without filters that answers every request itself, with `body`: what Envoy and the client cost alone.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub async fn start_direct(
+        name: &'static str,
+        config: &Config,
+        body: &str,
+        concurrency: u32,
+    ) -> Result<Self> {
+        let plan = plan(name, config, Filters::NONE, concurrency)?;
+        let path = plan.folder.join("envoy.json");
+        let mut envoy: Value = serde_json::from_slice(&fs::read(&path)?)?;
+        let routes = envoy
+            .pointer_mut(ROUTES)
+            .context("the rendered Envoy has no routes")?;
+        *routes = json!([{
+            "match": {"prefix": "/"},
+            "direct_response": {"status": 200, "body": {"inline_string": body}},
+        }]);
+        fs::write(&path, envoy.to_string())?;
+        Self::run(name, plan, None).await
+    }
+
+    async fn run(name: &'static str, plan: Plan, sidecar: Option<Process>) -> Result<Self> {
         let started = Instant::now();
         let envoy = Process::start("Envoy", plan.envoy(), &plan.log("envoy"))?;
         plan.envoy_ready(|| envoy.check_alive()).await?;
         let start_time = started.elapsed();
         Ok(Self {
             name,
-            port: ports.listener,
+            port: plan.ports.listener,
             start_time,
             envoy,
-            folder,
+            sidecar,
+            folder: plan.folder,
         })
+    }
+
+    /// The unix socket of its sidecar.
+    #[must_use]
+    pub fn sidecar_socket(&self) -> Address {
+        Address::Unix(self.folder.join("sidecar.sock"))
     }
 
     /// Forgets the access log so far: a long run would fill the disk.
@@ -103,6 +149,20 @@ impl Gateway {
     }
 }
 
+/// The routes of the rendered listener.
+const ROUTES: &str = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/route_config/virtual_hosts/0/routes";
+
+fn plan(name: &str, config: &Config, filters: Filters, concurrency: u32) -> Result<Plan> {
+    let process = std::process::id();
+    let folder =
+        std::env::temp_dir().join(format!("turnpike-bench-{process}-{name}-{concurrency}"));
+    fs::create_dir_all(&folder)?;
+    let ports = Ports::free()?;
+    let mut plan = Plan::write(Paths::find()?, config.clone(), &folder, ports, filters)?;
+    plan.concurrency = concurrency;
+    Ok(plan)
+}
+
 /// The filter that does nothing, set up as `turnpike render` sets up the others.
 ///
 /// # Errors
@@ -137,6 +197,7 @@ pub fn empty_filter() -> Result<Value> {
 impl Drop for Gateway {
     fn drop(&mut self) {
         self.envoy.kill();
+        drop(self.sidecar.take());
         // What cannot be removed stays in the temporary folder.
         let _ = fs::remove_dir_all(&self.folder);
     }

@@ -81,10 +81,10 @@ fn labels(text: &str) -> Option<BTreeMap<String, String>> {
     Some(labels)
 }
 
-/// Reads all samples of an Envoy.
+/// Reads all samples of a page.
 ///
 /// # Errors
-/// When its admin interface does not answer.
+/// When nobody answers.
 pub async fn scrape(page: Page<'_>) -> Result<Vec<Sample>> {
     Ok(parse(&get(page).await?))
 }
@@ -93,16 +93,24 @@ pub async fn scrape(page: Page<'_>) -> Result<Vec<Sample>> {
 #[derive(Debug, Clone)]
 pub struct Query {
     port: u16,
+    path: &'static str,
     name: String,
     labels: Vec<(String, String)>,
 }
 
 impl Query {
-    /// Asks the admin interface on `port`.
+    /// Asks Envoy's admin interface on `port`.
     #[must_use]
     pub fn new(port: u16, name: &str) -> Self {
+        Self::of_page(port, "/stats/prometheus", name)
+    }
+
+    /// Asks the page at `path`.
+    #[must_use]
+    pub fn of_page(port: u16, path: &'static str, name: &str) -> Self {
         Self {
             port,
+            path,
             name: name.to_owned(),
             labels: Vec::new(),
         }
@@ -136,7 +144,7 @@ impl Query {
     /// The sum of the matching samples now; 0 when there is none.
     ///
     /// # Errors
-    /// When the admin interface does not answer.
+    /// When nobody answers.
     pub async fn now(&self) -> Result<u64> {
         Ok(self.sum(&self.scrape().await?))
     }
@@ -157,7 +165,7 @@ impl Query {
     }
 
     async fn scrape(&self) -> Result<Vec<Sample>> {
-        scrape(Page::Tcp(self.port, "/stats/prometheus"))
+        scrape(Page::Tcp(self.port, self.path))
             .await
             .context("no metrics")
     }

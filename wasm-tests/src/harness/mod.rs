@@ -20,6 +20,6 @@ pub mod ready;
 mod stack;
 
 pub use client::{Call, Client, Reply, Streaming};
-pub use paths::{Paths, built, root};
+pub use paths::{Paths, built, clients_python, root};
 pub use plan::{Plan, Ports};
 pub use stack::{Stack, StackOptions};

@@ -28,8 +28,7 @@ impl Paths {
     /// # Errors
     /// What is missing, and the command that makes it.
     pub fn find() -> Result<Self> {
-        let root = root();
-        let cache = variable("TURNPIKE_CACHE").unwrap_or_else(|| root.join(".cache"));
+        let (root, cache) = (root(), cache());
         let paths = Self {
             envoy: variable("TURNPIKE_ENVOY").unwrap_or_else(|| cache.join("bin/envoy")),
             sidecar: variable("TURNPIKE_SIDECAR").unwrap_or_else(built_sidecar),
@@ -68,6 +67,23 @@ impl Paths {
         }
         Ok(())
     }
+}
+
+/// The Python with the official clients (`TURNPIKE_CLIENTS_PYTHON`), by default the one that `make setup` made.
+///
+/// # Errors
+/// When it is missing, with the command that makes it.
+pub fn clients_python() -> Result<PathBuf> {
+    let python =
+        variable("TURNPIKE_CLIENTS_PYTHON").unwrap_or_else(|| cache().join("clients/bin/python"));
+    if !python.exists() {
+        bail!("{} is missing; run: make setup", python.display());
+    }
+    Ok(python)
+}
+
+fn cache() -> PathBuf {
+    variable("TURNPIKE_CACHE").unwrap_or_else(|| root().join(".cache"))
 }
 
 /// The repository.

@@ -1,11 +1,12 @@
 //! A whole gateway: stand-ins, sidecar, Envoy.
 
 use std::collections::BTreeMap;
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::process::Command;
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use rustix::process::Signal;
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
@@ -22,6 +23,9 @@ use crate::standin::{Outcome, Received, Records, StandIn};
 
 /// A request that the stand-in does not see by then never comes.
 const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Its name where it fails.
+const SIDECAR: &str = "the sidecar";
 
 /// Stand-ins live here: the runtime of the test that starts a shared gateway ends with that test.
 static RUNTIME: LazyLock<std::io::Result<Runtime>> = LazyLock::new(|| {
@@ -154,6 +158,12 @@ impl Stack {
         Query::new(self.plan.ports.admin, name)
     }
 
+    /// A metric of the sidecar, to be narrowed by labels.
+    #[must_use]
+    pub fn sidecar_metric(&self, name: &str) -> Query {
+        Query::of_page(self.plan.ports.sidecar, "/metrics", name)
+    }
+
     /// Waits for the access log's line of a request.
     ///
     /// # Errors
@@ -170,19 +180,30 @@ impl Stack {
 
     /// Kills the sidecar, as a crash would.
     pub fn kill_sidecar(&self) {
-        let sidecar = self
-            .sidecar
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        let sidecar = self.sidecar().take();
         drop(sidecar);
+    }
+
+    /// Asks the sidecar to end, and waits for that.
+    pub fn stop_sidecar(&self) {
+        if let Some(process) = self.sidecar().take() {
+            process.terminate();
+        }
     }
 
     /// Stops the sidecar without ending it: it takes connections and never answers.
     pub fn freeze_sidecar(&self) {
-        let sidecar = self.sidecar.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(process) = sidecar.as_ref() {
-            signal(process.id(), Signal::STOP);
+        self.signal_sidecar(Signal::STOP);
+    }
+
+    /// Lets a sidecar go on that was stopped.
+    pub fn thaw_sidecar(&self) {
+        self.signal_sidecar(Signal::CONT);
+    }
+
+    fn signal_sidecar(&self, what: Signal) {
+        if let Some(process) = self.sidecar().as_ref() {
+            signal(process.id(), what);
         }
     }
 
@@ -191,10 +212,54 @@ impl Stack {
     /// # Errors
     /// When it does not become ready.
     pub async fn start_sidecar(&self) -> Result<()> {
-        let process = start_sidecar(&self.plan)?;
-        self.plan.sidecar_ready(|| process.check_alive()).await?;
-        *self.sidecar.lock().unwrap_or_else(PoisonError::into_inner) = Some(process);
+        self.start_sidecar_as(self.plan.sidecar()).await
+    }
+
+    /// Starts the sidecar (again) on a disk that takes no file larger than `blocks` of 512 bytes, until
+    /// [`Self::enlarge_disk`]. A write beyond is an error, as on a full disk, and no signal.
+    ///
+    /// # Errors
+    /// As [`Self::start_sidecar`].
+    pub async fn start_sidecar_on_small_disk(&self, blocks: u32) -> Result<()> {
+        let sidecar = self.plan.sidecar();
+        let mut command = Command::new("sh");
+        command
+            .arg("-c")
+            .arg(format!(
+                "trap '' XFSZ; ulimit -S -f {blocks}; exec \"$0\" \"$@\""
+            ))
+            .arg(sidecar.get_program())
+            .args(sidecar.get_args());
+        self.start_sidecar_as(command).await
+    }
+
+    /// Lets the sidecar write files of any size.
+    ///
+    /// # Errors
+    /// When there is no sidecar, or the system says no.
+    pub fn enlarge_disk(&self) -> Result<()> {
+        let sidecar = self.sidecar();
+        let id = sidecar.as_ref().context("no sidecar runs")?.id();
+        let pid = Pid::from_raw(i32::try_from(id)?).context("no process has that id")?;
+        // The child has inherited what it may have at most.
+        let maximum = getrlimit(Resource::Fsize).maximum;
+        let limit = Rlimit {
+            current: maximum,
+            maximum,
+        };
+        prlimit(Some(pid), Resource::Fsize, limit).context("the limit stays")?;
         Ok(())
+    }
+
+    async fn start_sidecar_as(&self, command: Command) -> Result<()> {
+        let process = Process::start(SIDECAR, command, &self.plan.log("sidecar"))?;
+        self.plan.sidecar_ready(|| process.check_alive()).await?;
+        *self.sidecar() = Some(process);
+        Ok(())
+    }
+
+    fn sidecar(&self) -> MutexGuard<'_, Option<Process>> {
+        self.sidecar.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Envoy's process.
@@ -216,7 +281,7 @@ impl Stack {
 }
 
 fn start_sidecar(plan: &Plan) -> Result<Process> {
-    Process::start("the sidecar", plan.sidecar(), &plan.log("sidecar"))
+    Process::start(SIDECAR, plan.sidecar(), &plan.log("sidecar"))
 }
 
 async fn start_standins(

@@ -9,15 +9,15 @@ use wasm_tests::harness::{Client, Reply};
 
 use crate::gateways::{Case, MAX_CACHED_BODY_BYTES, maas};
 
-const QUESTION: &str = "How long does a sprained ankle take to heal?";
-const PARAPHRASE: &str = "How long does it take for a sprained ankle to heal?";
+pub(crate) const QUESTION: &str = "How long does a sprained ankle take to heal?";
+pub(crate) const PARAPHRASE: &str = "How long does it take for a sprained ankle to heal?";
 
-fn is_hit(reply: &Reply) -> bool {
+pub(crate) fn is_hit(reply: &Reply) -> bool {
     reply.header("x-vsr-cache-hit") == "true"
 }
 
 /// Asks until the answer comes from the cache; the answer is stored beside the request, not within it.
-async fn stored(client: &Client, body: &Value) -> Reply {
+pub(crate) async fn stored(client: &Client, body: &Value) -> Reply {
     let hit = until(Duration::from_secs(20), async || {
         let reply = client.chat(body).send().await?;
         if is_hit(&reply) {
@@ -28,11 +28,11 @@ async fn stored(client: &Client, body: &Value) -> Reply {
     hit.await.expect("the answer is stored")
 }
 
-fn question(text: &str) -> Value {
+pub(crate) fn question(text: &str) -> Value {
     json!({"model": "auto", "messages": [{"role": "user", "content": text}]})
 }
 
-async fn ask(gateway: &Case, body: &Value) -> Reply {
+pub(crate) async fn ask(gateway: &Case, body: &Value) -> Reply {
     gateway.chat(body).send().await.unwrap()
 }
 

@@ -55,7 +55,7 @@ async fn guard(user: &str) -> Case {
     started(&STACK, user, |_| ()).await
 }
 
-async fn guard_with_errors(user: &str) -> Case {
+pub(crate) async fn guard_with_errors(user: &str) -> Case {
     static STACK: Shared = OnceCell::const_new();
     started(&STACK, user, |config| {
         config.guards.block_response = BlockResponse::Error
