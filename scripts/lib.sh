@@ -67,13 +67,13 @@ apt_install() {
         die "apt-get could not install: ${missing[*]}" "The output above says why; $CACHE/log has all of it."
 }
 
-# venv_python [NAME]: a Python of our own in $CACHE/NAME, so that nothing is installed into the user's.
+# venv_python NAME: a Python of our own in $CACHE/NAME, so that nothing is installed into the user's.
 venv_python() {
-    local folder="$CACHE/${1:-venv}"
+    local folder="$CACHE/$1"
     local python="$folder/bin/python"
     if ! "$python" -m pip --version >/dev/null 2>&1; then
         rm -rf "$folder"
-        run_logged "creating a private Python environment" "${1:-venv}.log" python3 -m venv "$folder" >&2 ||
+        run_logged "creating a private Python environment" "$1.log" python3 -m venv "$folder" >&2 ||
             die "python3 -m venv failed" \
                 "On Debian: apt-get install python3-venv. Elsewhere: a Python 3.11 or later with venv and ensurepip."
     fi
@@ -95,7 +95,7 @@ fetch() {
     local name="$1" version file sha256 python platform
     version="$(locked "$name" version)" file="$(locked "$name" file)" sha256="$(locked "$name" sha256)"
     if ! sha256sum --status -c - <<<"$sha256  $CACHE/wheels/$file" 2>/dev/null; then
-        python="$(venv_python)"
+        python="$(venv_python venv)"
         platform="${file##*-}"
         mkdir -p "$CACHE/wheels"
         rm -f "$CACHE/wheels/$file"

@@ -5,7 +5,7 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 requirements="$ROOT/models/requirements.txt"
-python="$(venv_python)"
+python="$(venv_python venv)"
 want="$("$python" --version) $(sha256sum <"$requirements")"
 stamped models-env "$want" && exit
 run_logged "installing the Python packages of models/" models-env.log \
