@@ -263,8 +263,7 @@ impl<'r> Bench<'r> {
 /// The asked question with a number in it, of another user: near enough to each other that rules must turn them down.
 fn others(question: &Question) -> impl Iterator<Item = Vec<u8>> {
     let asked = question.asked;
-    (0..)
-        .map(move |number: usize| request("bob", &body(&format!("{asked} I am patient {number}."))))
+    (0..).map(move |number: usize| request("bob", &body(&format!("{asked} {number}"))))
 }
 
 /// Every request was what it is called: one lookup each, and those of `encoder` miss, too.

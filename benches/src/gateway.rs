@@ -61,7 +61,8 @@ impl Gateway {
         Self::run(name, plan, Some(sidecar)).await
     }
 
-    /// Starts one without filters that answers every request itself, with `body`: what Envoy and the client cost alone.
+    /// Starts one without Turnpike's filters that answers every request itself, with `body`, once it is complete: what Envoy and the
+    /// client cost alone.
     ///
     /// # Errors
     /// As [`Self::start`].
@@ -72,6 +73,14 @@ impl Gateway {
         concurrency: u32,
     ) -> Result<Self> {
         let plan = plan(name, config, Filters::NONE, concurrency)?;
+        // Envoy closes a connection on which it answers before the request's body is there.
+        plan.put_first(&[json!({
+            "name": "envoy.filters.http.buffer",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.filters.http.buffer.v3.Buffer",
+                "max_request_bytes": config.limits.max_body_bytes,
+            },
+        })])?;
         let path = plan.folder.join("envoy.json");
         let mut envoy: Value = serde_json::from_slice(&fs::read(&path)?)?;
         let routes = envoy
