@@ -6,6 +6,8 @@
 //! 2. By threshold, and by kind of pair at the default threshold.
 //! 3. Every `pairs.*.jsonl` in the folder that `TURNPIKE_PAIRS_DIR` names, if it is set: lines of `{"a", "b", "label"}`.
 //! 4. What a comparison takes.
+//! 5. What a second opinion makes of the pairs that are similar enough, and what it takes: with the cross-encoder in the folder that
+//!    `TURNPIKE_SECOND_OPINION_DIR` names, if it is set; `TURNPIKE_SECOND_OPINION_LABEL` names its label where it has several.
 //!
 //! `TURNPIKE_SHOW_PAIRS=1` prints each pair with a wrong verdict.
 
@@ -19,7 +21,12 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use benches::report::{percentile_us, set_up};
 use turnpike_core::cache::SemanticCacheConfig;
-use turnpike_sidecar::cache::agreement;
+use turnpike_core::config::Precision;
+use turnpike_sidecar::cache::{SecondOpinion, agreement};
+use turnpike_sidecar::classifier::{LabelModel, RowScores};
+use turnpike_sidecar::model::{Model as _, TokenizedText};
+use turnpike_sidecar::onnx::{Device, ModelFiles, Source, runtime};
+use turnpike_sidecar::tokenizer::PairTokenizer;
 
 #[path = "../../sidecar/tests/cache_correctness/suite.rs"]
 mod suite;
@@ -61,6 +68,9 @@ fn report(default: f32) -> suite::Outcome<()> {
     by_kind(&both, default);
     cost("committed pairs", &both);
     long_texts();
+    if let Some(folder) = std::env::var_os("TURNPIKE_SECOND_OPINION_DIR") {
+        second_opinions(&CrossEncoder::load(folder.into())?, &both, default)?;
+    }
     if let Some(folder) = std::env::var_os("TURNPIKE_PAIRS_DIR") {
         for path in pair_files(folder.into())? {
             let judged = model.judge(pairs(&path)?)?;
@@ -223,4 +233,121 @@ fn long_texts() {
         percentile_us(&mut times, 0.50),
         percentile_us(&mut times, 0.99)
     );
+}
+
+/// Tokens of a pair that are read.
+const PAIR_TOKENS: usize = 512;
+
+/// Candidates of a lookup at most, each of them in both orders.
+const MOST_CANDIDATES: usize = 4;
+
+const OPINION_THRESHOLDS: [f32; 5] = [0.1, 0.3, 0.5, 0.7, 0.9];
+
+/// A model that reads two questions at once.
+struct CrossEncoder {
+    tokenizer: PairTokenizer,
+    model: LabelModel,
+    label: usize,
+}
+
+impl CrossEncoder {
+    fn load(folder: PathBuf) -> suite::Outcome<Self> {
+        let files = ModelFiles::find(&Source::Folder(folder), Precision::Fp32)?;
+        let label = std::env::var("TURNPIKE_SECOND_OPINION_LABEL").ok();
+        let label = SecondOpinion::label(label.as_deref(), &files.labels)?;
+        // The encoder has loaded the library.
+        let environment = runtime::environment(None)?;
+        let most = files.max_tokens.unwrap_or(PAIR_TOKENS).min(PAIR_TOKENS);
+        Ok(Self {
+            tokenizer: PairTokenizer::from_file(&files.tokenizer, most)?,
+            model: LabelModel::load(&environment, &files, Device::Cpu, 0)?,
+            label,
+        })
+    }
+
+    /// The lower probability of both orders, for each pair that can be read; all pairs in one forward.
+    fn judge(&self, pairs: &[&Judged]) -> suite::Outcome<Vec<Option<f32>>> {
+        let mut rows: Vec<TokenizedText> = Vec::new();
+        let mut readable = Vec::new();
+        for Judged { pair, .. } in pairs {
+            let orders = [(&pair.a, &pair.b), (&pair.b, &pair.a)];
+            let read = orders.map(|(first, second)| self.tokenizer.tokenize(first, second));
+            let [one, other] = read;
+            let both = one?.zip(other?);
+            readable.push(both.is_some());
+            rows.extend(both.into_iter().flat_map(|(one, other)| [one, other]));
+        }
+        if rows.is_empty() {
+            return Ok(vec![None; pairs.len()]);
+        }
+        let scores = self.model.forward(&rows.iter().collect::<Vec<_>>())?;
+        let scores = scores.into_iter().filter_map(|scores| match scores {
+            RowScores::Text(labels) => labels.get(self.label).copied(),
+            RowScores::Tokens(_) => None,
+        });
+        let scores: Vec<f32> = scores.collect();
+        let mut lowest = scores.chunks_exact(2).map(|both| both[0].min(both[1]));
+        Ok(readable
+            .into_iter()
+            .map(|is_readable| is_readable.then(|| lowest.next()).flatten())
+            .collect())
+    }
+}
+
+/// Among the pairs from `threshold` on: what a second opinion leaves of the hits, behind the rules and in their place.
+fn second_opinions(model: &CrossEncoder, judged: &[Judged], threshold: f32) -> suite::Outcome<()> {
+    let near: Vec<&Judged> = judged
+        .iter()
+        .filter(|j| j.similarity >= threshold)
+        .collect();
+    let mut opinions = Vec::with_capacity(near.len());
+    let mut times = Vec::with_capacity(near.len());
+    for pair in &near {
+        let began = Instant::now();
+        opinions.extend(model.judge(&[*pair])?);
+        times.push(began.elapsed());
+    }
+    let all = |same| judged.iter().filter(|j| j.pair.same == same).count();
+    let cell = |same, guarded, least: f32| {
+        let pairs = near.iter().zip(&opinions);
+        let hits = pairs.filter(|(j, opinion)| {
+            j.pair.same == same
+                && j.is_hit(threshold, guarded)
+                && opinion.is_some_and(|o| o >= least)
+        });
+        let hits = hits.count();
+        format!("{hits:>5} {}", percent((hits, all(same))))
+    };
+    println!("both parts at {threshold}, with a second opinion on every pair");
+    println!(
+        "  {:<10} {:^33} {:^33}",
+        "", "paraphrases that hit", "hard negatives that hit"
+    );
+    println!(
+        "  {:<10} {:>16} {:>16} {:>16} {:>16}",
+        "opinion", "without rules", "with rules", "without rules", "with rules"
+    );
+    for least in OPINION_THRESHOLDS {
+        println!(
+            "  {least:<10.2} {:>16} {:>16} {:>16} {:>16}",
+            cell(true, false, least),
+            cell(true, true, least),
+            cell(false, false, least),
+            cell(false, true, least)
+        );
+    }
+    let mut of_most = Vec::new();
+    for candidates in near.chunks_exact(MOST_CANDIDATES) {
+        let began = Instant::now();
+        model.judge(candidates)?;
+        of_most.push(began.elapsed());
+    }
+    println!(
+        "  one candidate: p50 {:.0} µs, p99 {:.0} µs; {MOST_CANDIDATES} candidates: p50 {:.0} µs, p99 {:.0} µs\n",
+        percentile_us(&mut times, 0.50),
+        percentile_us(&mut times, 0.99),
+        percentile_us(&mut of_most, 0.50),
+        percentile_us(&mut of_most, 0.99)
+    );
+    Ok(())
 }

@@ -189,6 +189,31 @@ def bert_tokenizer() -> transformers.PreTrainedTokenizerFast:
     return transformers.BertTokenizerFast(tokenizer_object=tokenizer, do_lower_case=True, model_max_length=64)
 
 
+def roberta_tokenizer() -> transformers.PreTrainedTokenizerFast:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    # First, as in RoBERTa: the number of <pad> says how many positions are not used.
+    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    trainer = trainers.BpeTrainer(
+        vocab_size=320, initial_alphabet=alphabet, special_tokens=special, show_progress=False
+    )
+    tokenizer.train_from_iterator(texts.SENTENCES, trainer)
+    ends = [(token, tokenizer.token_to_id(token)) for token in ("</s>", "<s>")]
+    tokenizer.post_processor = processors.RobertaProcessing(*ends, trim_offsets=True, add_prefix_space=False)
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        unk_token="<unk>",
+        cls_token="<s>",
+        sep_token="</s>",
+        pad_token="<pad>",
+        mask_token="<mask>",
+        model_max_length=128,
+        model_input_names=["input_ids", "attention_mask"],
+    )
+
+
 # --- export
 
 
@@ -254,20 +279,26 @@ def varied(what: str, outputs) -> None:
     print(f"{what}: outputs differ by up to {spread:.3f} between the texts")
 
 
-def check_encoder(session: onnxruntime.InferenceSession, model, tokenizer, batch: list[str], length: int) -> None:
-    """ONNX against PyTorch, one text at a time, then all of them as one batch padded on the right."""
+def check_encoder(session: onnxruntime.InferenceSession, model, tokenizer, batch: list, length: int) -> None:
+    """ONNX against PyTorch, one text or pair at a time, then all of them as one batch padded on the right."""
     name = type(model).__name__
     inputs = [value.name for value in session.get_inputs()]
     alone, differences = [], []
-    for text in batch:
-        encoded = tokenizer(text, truncation=True, max_length=length, return_tensors="pt")
+    columns = [[text] if isinstance(text, str) else list(text) for text in batch]
+    for row in columns:
+        encoded = tokenizer(*row, truncation=True, max_length=length, return_tensors="pt")
         with torch.no_grad():
             expected = model(**encoded)[0].numpy()
         alone.append(session.run(None, {key: encoded[key].numpy() for key in inputs})[0])
         differences.append(float(np.abs(alone[-1] - expected).max()))
     close(f"{name}, one text at a time", differences, np.zeros(len(batch)))
     encoded = tokenizer(
-        batch, truncation=True, max_length=length, padding=True, padding_side="right", return_tensors="np"
+        *map(list, zip(*columns)),
+        truncation=True,
+        max_length=length,
+        padding=True,
+        padding_side="right",
+        return_tensors="np",
     )
     together = session.run(None, {key: encoded[key] for key in inputs})[0]
     # A model of tokens has a row for each of them, padding included; a model of sequences has one row.
@@ -465,6 +496,70 @@ def multilabel() -> None:
     classify("multilabel", model, tokenizer, texts.COMMENTS, 64, torch.sigmoid)
 
 
+def judge(name: str, model, tokenizer, length: int, activation) -> None:
+    """A model that reads two texts, in both orders: their tokens with type ids, and the probability of each label."""
+    target = fresh(name)
+    session = export(model, tokenizer, target, "text-classification")
+    batch = [pair for a, b in texts.PAIRS for pair in ((a, b), (b, a))]
+    check_encoder(session, model, tokenizer, batch, length)
+    lines = []
+    for a, b in batch:
+        encoded = tokenizer(a, b, return_tensors="pt", return_token_type_ids=True)
+        ids, types = (encoded[key][0].tolist() for key in ("input_ids", "token_type_ids"))
+        if len(ids) > length:
+            raise SystemExit(f"{name}: a pair is longer than the window")
+        if "token_type_ids" not in tokenizer.model_input_names:
+            encoded.pop("token_type_ids")
+        with torch.no_grad():
+            scores = activation(model(**encoded).logits[0])
+        probabilities = dict(zip(model.config.id2label.values(), rounded(scores)))
+        lines.append({"a": a, "b": b, "input_ids": ids, "token_type_ids": types, "probabilities": probabilities})
+    write_lines(target / "expected.jsonl", lines)
+    scores = np.asarray([list(line["probabilities"].values()) for line in lines])
+    varied(name, scores)
+    # So that a test can tell the two orders apart.
+    orders = float(np.abs(scores[0::2] - scores[1::2]).max())
+    if orders < 0.05:
+        raise SystemExit(f"{name}: the orders of a pair differ by {orders:.3f}")
+    print(f"{name}: the orders of a pair differ by up to {orders:.3f}")
+
+
+def stretch(linear, model, tokenizer) -> None:
+    """Stretches what the last layer tells apart and takes its mean away: so small a model's vectors vary little."""
+    with torch.no_grad():
+        linear.weight.mul_(3)
+        logits = [model(**tokenizer(a, b, return_tensors="pt")).logits for a, b in texts.PAIRS]
+        linear.bias.copy_(linear.bias - torch.cat(logits).mean(0))
+
+
+def bert_duplicate() -> None:
+    tokenizer = bert_tokenizer()
+    # One score, as sentence-transformers trains a CrossEncoder.
+    model = transformers.BertForSequenceClassification(bert_config(tokenizer, ["LABEL_0"])).eval()
+    stretch(model.classifier, model, tokenizer)
+    judge("bert-duplicate", model, tokenizer, 64, torch.sigmoid)
+
+
+def roberta_nli() -> None:
+    tokenizer = roberta_tokenizer()
+    config = transformers.RobertaConfig(
+        vocab_size=len(tokenizer),
+        num_attention_heads=2,
+        intermediate_size=48,
+        max_position_embeddings=130,
+        type_vocab_size=1,
+        layer_norm_eps=1e-5,
+        bos_token_id=tokenizer.cls_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.sep_token_id,
+        **labels(["contradiction", "entailment", "neutral"]),
+        **SIZES,
+    )
+    model = transformers.RobertaForSequenceClassification(config).eval()
+    stretch(model.classifier.out_proj, model, tokenizer)
+    judge("roberta-nli", model, tokenizer, 128, lambda logits: logits.softmax(-1))
+
+
 def fit(model, tokenizer) -> None:
     """Fits the model to texts.NAMES and texts.ADDRESSES, so that entities of several tokens stand among O.
 
@@ -653,7 +748,7 @@ def main(source: Path) -> None:
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     minilm(source)
-    for make in (qwen3, llama, xlm_roberta, modernbert_topic, bert_pii, multilabel):
+    for make in (qwen3, llama, xlm_roberta, modernbert_topic, bert_pii, multilabel, bert_duplicate, roberta_nli):
         # Each by itself, so that a change of one leaves the others' numbers alone.
         torch.manual_seed(SEED)
         make()

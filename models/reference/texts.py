@@ -147,3 +147,16 @@ COMMENTS = [
     "What is the capital of France, and how many people live there today?",
     "Please refund the second payment, I was charged twice.",
 ]
+
+PAIRS = [
+    ("Hi", "?"),
+    ("How do I change the language of the page?", "How can the language of the page be changed?"),
+    ("How do I turn on dark mode?", "How do I turn off dark mode?"),
+    ("What is the capital of France?", "How many people live in the capital of France?"),
+    ("Please refund the second payment.", "The weather is lovely today."),
+    ("I was charged twice", "I was charged twice on the same invoice, I want my money back."),
+    ("Schöne Grüße 🙂", "schone grusse"),
+    ("今天天气很好。", "Сегодня хорошая погода."),
+    ("  two  spaces\n\nand line breaks  ", "two spaces and line breaks"),
+    ("for (i = 0; i < 10; i++) { total += values[i]; }", "for (i = 0; i < 9; i++)"),
+]

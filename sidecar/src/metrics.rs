@@ -34,6 +34,8 @@ pub enum Stage {
     Tokenization,
     /// Cache lookup, exact and semantic.
     Cache,
+    /// The second opinion on what a lookup found, its wait for the model included.
+    SecondOpinion,
 }
 
 impl Stage {
@@ -41,6 +43,7 @@ impl Stage {
         match self {
             Self::Tokenization => "tokenization",
             Self::Cache => "cache",
+            Self::SecondOpinion => "second_opinion",
         }
     }
 }

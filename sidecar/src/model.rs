@@ -5,6 +5,8 @@
 pub struct TokenizedText {
     /// Token ids, special tokens included.
     pub input_ids: Vec<u32>,
+    /// Of two texts: to which of them each token belongs, as the tokenizer's template has it. Empty: all 0.
+    pub token_type_ids: Vec<u32>,
     /// Whether the end of the text was cut off: the answer then says nothing about it.
     pub truncated: bool,
 }

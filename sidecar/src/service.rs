@@ -1,7 +1,7 @@
 //! What happens to one text: [`Service`], from the request types of the wire to their answers, without HTTP.
 //!
 //! An analysis: 1. exact cache tier; a hit is answered before any model runs. 2. tokenization. 3. one forward. 4. semantic
-//! cache tier and categories, both from that one vector.
+//! cache tier and categories, both from that one vector. 5. where one is configured, the second opinion on what the cache found.
 //!
 //! A text longer than the encoder reads is never found or stored semantically: its vector says nothing about its end.
 
@@ -9,6 +9,7 @@ mod analyze;
 mod cache;
 mod engine;
 mod load;
+mod second_opinion;
 mod store;
 
 use std::sync::Arc;
@@ -94,9 +95,9 @@ impl Service {
         let before = self.ready.load_full();
         let cache = self.open_cache(before.as_deref(), &engine, config).await?;
         if let Some(before) = &before {
-            let loaded = engine.heads();
-            for (name, _) in before.engine.heads() {
-                if !loaded.iter().any(|(known, _)| *known == name) {
+            let loaded = engine.models();
+            for name in before.engine.models() {
+                if !loaded.contains(&name) {
                     self.metrics.forget(&name);
                 }
             }

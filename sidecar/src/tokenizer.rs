@@ -2,6 +2,7 @@
 //!
 //! Padding and truncation settings of that file are replaced: the queue pads per batch, and the configuration has the limit.
 
+mod pairs;
 mod word_pieces;
 
 use std::borrow::Cow;
@@ -13,6 +14,8 @@ use tokenizers::{Tokenizer, TruncationParams};
 use crate::blocking::INLINE_BYTES;
 use crate::model::TokenizedText;
 use word_pieces::WordPieces;
+
+pub use pairs::PairTokenizer;
 
 /// Bytes of a text that are looked at, per token of the limit. English has about 4.5 bytes a token; 64 leaves room for any
 /// script and for runs of spaces, and keeps a megabyte of text from costing a second of tokenization.
@@ -138,6 +141,7 @@ impl TextTokenizer {
         let encoding = encoding.map_err(|e| e.to_string())?;
         Ok(TokenizedText {
             input_ids: encoding.get_ids().to_vec(),
+            token_type_ids: Vec::new(),
             truncated: text_is_cut || !encoding.get_overflowing().is_empty(),
         })
     }
@@ -145,10 +149,7 @@ impl TextTokenizer {
     /// Bytes of text up to which [`Self::tokenize`] takes less time than the way to another thread.
     #[must_use]
     pub(crate) fn inline_bytes(&self) -> usize {
-        match &self.word_pieces {
-            Some(_) => INLINE_WORD_PIECE_BYTES,
-            None => INLINE_BYTES,
-        }
+        inline_bytes(self.word_pieces.as_ref())
     }
 
     /// The window of a text that has room in one of `size` tokens, its tokens without their places; read fast, or not at all.
@@ -166,6 +167,7 @@ impl TextTokenizer {
             start: 0,
             tokens: TokenizedText {
                 input_ids: [&*self.before, &tokens, &self.after].concat(),
+                token_type_ids: Vec::new(),
                 truncated: false,
             },
             offsets: Vec::new(),
@@ -180,6 +182,7 @@ impl TextTokenizer {
         let taken = tokens.get(..room).unwrap_or(&tokens);
         Some(TokenizedText {
             input_ids: [before, taken, after].concat(),
+            token_type_ids: Vec::new(),
             truncated: tokens.len() > room,
         })
     }
@@ -221,6 +224,7 @@ impl TextTokenizer {
                         &self.after,
                     ]
                     .concat(),
+                    token_type_ids: Vec::new(),
                     truncated: false,
                 },
                 offsets,
@@ -231,6 +235,14 @@ impl TextTokenizer {
             }
             start += step;
         }
+    }
+}
+
+/// Bytes of text that are read in less time than the way to another thread takes.
+fn inline_bytes(word_pieces: Option<&WordPieces>) -> usize {
+    match word_pieces {
+        Some(_) => INLINE_WORD_PIECE_BYTES,
+        None => INLINE_BYTES,
     }
 }
 

@@ -74,6 +74,7 @@ impl Gate {
 fn row(token: u32) -> TokenizedText {
     TokenizedText {
         input_ids: vec![token],
+        token_type_ids: Vec::new(),
         truncated: false,
     }
 }
@@ -248,6 +249,7 @@ async fn what_is_too_much_for_its_time_is_refused_at_once() {
     let rows = |count: usize| {
         let row = TokenizedText {
             input_ids: vec![0; 100],
+            token_type_ids: Vec::new(),
             truncated: false,
         };
         vec![row; count]
@@ -286,6 +288,7 @@ async fn what_cannot_be_done_in_time_is_refused_while_others_are_ahead() {
     let batcher = Batcher::start("slow", Arc::new(Slow), limits, &Metrics::default()).unwrap();
     let long = || TokenizedText {
         input_ids: vec![0; 200],
+        token_type_ids: Vec::new(),
         truncated: false,
     };
     assert!(
@@ -451,7 +454,7 @@ proptest! {
                 let batcher = batcher.clone();
                 let priority = [Priority::Guard, Priority::Route, Priority::Bulk][usize::from(priority)];
                 tokio::spawn(async move {
-                    let rows = lengths.iter().map(|n| TokenizedText { input_ids: vec![0; *n], truncated: false }).collect();
+                    let rows = lengths.iter().map(|n| TokenizedText { input_ids: vec![0; *n], token_type_ids: Vec::new(), truncated: false }).collect();
                     (batcher.run(rows, priority, far()).await.map(|a| a.outputs), lengths)
                 })
             }).collect();

@@ -8,11 +8,13 @@
 //! Entries without a vector (texts longer than the encoder reads) are found by the exact tier alone.
 //!
 //! [`Store`] is the seam: [`Embedded`] keeps entries in the process, and in a folder if one is configured. Whether a candidate's
-//! question may have the answer of another tells [`agreement`]; the caller asks it, and says by [`Store::served`] what it used.
+//! question may have the answer of another tells [`agreement`], and a [`SecondOpinion`] where one is configured; the caller asks them,
+//! and says by [`Store::served`] what it used.
 
 pub mod agreement;
 mod embedded;
 mod in_flight;
+mod second_opinion;
 mod store;
 
 use std::fmt;
@@ -28,6 +30,7 @@ use crate::encoder::Embedding;
 
 pub use embedded::{Embedded, Fingerprint, OpenError};
 pub use in_flight::{Follower, InFlight, Lead, Role};
+pub use second_opinion::{Opinion, SecondOpinion};
 pub use store::{Filter, Removed, Stats, Store, StoreError};
 
 /// Hard key of a lookup: 64 hex digits, written by the proxy.

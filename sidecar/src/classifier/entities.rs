@@ -127,6 +127,7 @@ mod tests {
             start,
             tokens: TokenizedText {
                 input_ids: vec![0; tokens.len() + 1],
+                token_type_ids: Vec::new(),
                 truncated: false,
             },
             offsets,

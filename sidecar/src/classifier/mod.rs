@@ -1,8 +1,9 @@
 //! Whole classification models beside the encoder: any sequence or token classification model exported to ONNX.
 //!
 //! A text is read in windows, all of it: those of a sequence model are pooled ([`WindowPool`]), the tokens of a token model are
-//! joined where windows overlap and become entities ([`entities`]).
+//! joined where windows overlap and become entities ([`entities`]). A [`CrossEncoder`] reads two texts at once.
 
+mod cross_encoder;
 pub mod entities;
 mod model;
 
@@ -18,12 +19,13 @@ use crate::onnx::ModelFiles;
 use crate::tokenizer::{TextTokenizer, Window};
 use crate::windows::{Pooling, WindowPool};
 
+pub use cross_encoder::CrossEncoder;
 pub use entities::Entity;
 pub(crate) use model::softmax;
 pub use model::{LabelModel, RowScores};
 
 /// Most tokens of a window where the configuration names none: longer ones cost more than they tell.
-const MAX_WINDOW: usize = 512;
+pub(crate) const MAX_WINDOW: usize = 512;
 
 /// What a classifier says of a text.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -1,10 +1,11 @@
-//! `GET /v1/models`: the encoder, its heads, the classifiers.
+//! `GET /v1/models`: the encoder, its heads, the classifiers, the cache's second opinion.
 
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Json;
 use serde::Serialize;
+use turnpike_core::sidecar::SECOND_OPINION;
 use utoipa::ToSchema;
 
 use super::error::{Refusal, Refusals};
@@ -22,7 +23,7 @@ pub(super) struct ModelList {
 /// One of them.
 #[derive(Debug, Serialize, ToSchema)]
 struct ModelObject {
-    /// Name for `model` of `/v1/embeddings`, or for `heads` of `/v1/classify`.
+    /// Name for `model` of `/v1/embeddings`, or for `heads` of `/v1/classify`; `second_opinion` is asked by the cache alone.
     id: String,
     /// `model`.
     object: &'static str,
@@ -47,9 +48,12 @@ enum Kind {
     Encoder,
     /// Gives labels.
     Head,
+    /// Gives labels to two texts.
+    #[serde(rename = "cross_encoder")]
+    CrossEncoder,
 }
 
-/// What can be asked: the encoder, its heads, the classifiers.
+/// What can be asked: the encoder, its heads, the classifiers; and what the cache asks.
 #[utoipa::path(get, path = "/v1/models", tag = "inference", responses((status = 200, body = ModelList), Refusals))]
 pub(super) async fn models(
     State(service): State<Arc<Service>>,
@@ -73,8 +77,15 @@ pub(super) async fn models(
     );
     let heads = engine.heads().into_iter();
     let heads = heads.map(|(name, labels)| object(name, Kind::Head, None, labels));
+    let second_opinion = engine.second_opinion().map(|second_opinion| {
+        let labels = second_opinion.labels().to_vec();
+        object(SECOND_OPINION.into(), Kind::CrossEncoder, None, labels)
+    });
     Ok(Json(ModelList {
         object: "list",
-        data: std::iter::once(encoder).chain(heads).collect(),
+        data: std::iter::once(encoder)
+            .chain(heads)
+            .chain(second_opinion)
+            .collect(),
     }))
 }

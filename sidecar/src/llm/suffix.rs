@@ -110,6 +110,7 @@ impl Suffixes {
         let (_, last) = ids.split_at(first.len() + cut);
         Ok(TokenizedText {
             input_ids: [first, last, &self.tail].concat(),
+            token_type_ids: Vec::new(),
             truncated: cut > 0 || read.len() < text.len(),
         })
     }

@@ -98,6 +98,8 @@ pub struct ModelFiles {
     pub multi_label: bool,
     /// Whether a classification model labels tokens rather than texts.
     pub labels_tokens: bool,
+    /// Whether the score of a classification model is none of a probability: it was trained to give a number as it is.
+    pub raw_score: bool,
 }
 
 /// The part of `config.json` that matters here; unknown keys are allowed, the file belongs to transformers.
@@ -112,6 +114,17 @@ struct ConfigFile {
     architectures: Option<Vec<String>>,
     id2label: BTreeMap<String, String>,
     problem_type: Option<String>,
+    /// Of cross-encoders, written by sentence-transformers before version 4.
+    sbert_ce_default_activation_function: Option<String>,
+    sentence_transformers: Option<SentenceTransformersFile>,
+}
+
+/// What sentence-transformers writes about cross-encoders: a part of `config.json`, of newer versions
+/// `config_sentence_transformers.json`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct SentenceTransformersFile {
+    activation_fn: Option<String>,
 }
 
 /// A line of `modules.json`.
@@ -141,6 +154,20 @@ impl ConfigFile {
             0
         };
         Some(positions.saturating_sub(taken))
+    }
+
+    /// Whether the scores are not those of probabilities. `newer`: what `config_sentence_transformers.json` says.
+    fn gives_raw_scores(&self, newer: &SentenceTransformersFile) -> bool {
+        let activation = [
+            &newer.activation_fn,
+            self.sentence_transformers
+                .as_ref()
+                .map_or(&None, |it| &it.activation_fn),
+            &self.sbert_ce_default_activation_function,
+        ];
+        let activation = activation.into_iter().flatten().next();
+        let is_identity = activation.is_some_and(|name| name.ends_with("Identity"));
+        is_identity || self.problem_type.as_deref() == Some("regression")
     }
 
     /// Labels by the numbers of `id2label`, which must be 0, 1, 2 …
@@ -268,6 +295,12 @@ impl ModelFiles {
             Some(path) => normalizes(&path)?,
             None => true,
         };
+        // Asked of models with one score alone: of others it says nothing, and a repository would be asked for it.
+        let newer = match labels.len() {
+            1 => shelf.find("config_sentence_transformers.json")?,
+            _ => None,
+        };
+        let newer = newer.map(|path| json_of(&path)).transpose()?;
         let labels_tokens = file
             .architectures
             .iter()
@@ -283,6 +316,7 @@ impl ModelFiles {
             pad_token: file.pad_token_id.unwrap_or_default(),
             pooling,
             normalize,
+            raw_score: labels.len() == 1 && file.gives_raw_scores(&newer.unwrap_or_default()),
             labels,
             multi_label: file.problem_type.as_deref() == Some("multi_label_classification"),
             labels_tokens,
@@ -415,5 +449,35 @@ mod tests {
         let gap = with(r#"{"id2label": {"0": "a", "2": "c"}}"#, "Pooling").unwrap_err();
         assert!(gap.ends_with("id2label: 1 is missing"), "{gap}");
         assert!(with("[", "Pooling").unwrap_err().contains("config.json"));
+    }
+
+    #[test]
+    fn a_score_that_is_no_probability_is_known_by_its_activation() {
+        let raw = |config: &str, newer: &str| {
+            let folder = folder(&[
+                ("model.onnx", ""),
+                ("tokenizer.json", ""),
+                ("config.json", config),
+                ("config_sentence_transformers.json", newer),
+            ]);
+            find(&folder, Precision::Fp32).unwrap().raw_score
+        };
+        let one = |more: &str| format!(r#"{{"id2label": {{"0": "LABEL_0"}}{more}}}"#);
+        let identity = "torch.nn.modules.linear.Identity";
+        let older = format!(r#", "sbert_ce_default_activation_function": "{identity}""#);
+        let old = format!(r#", "sentence_transformers": {{"activation_fn": "{identity}"}}"#);
+        let new = format!(r#"{{"activation_fn": "{identity}"}}"#);
+        let sigmoid = r#"{"activation_fn": "torch.nn.modules.activation.Sigmoid"}"#;
+        assert!(!raw(&one(""), "{}") && !raw(&one(""), sigmoid));
+        for config in [
+            one(&older),
+            one(&old),
+            one(r#", "problem_type": "regression""#),
+        ] {
+            assert!(raw(&config, "{}"), "{config}");
+        }
+        assert!(raw(&one(""), &new) && !raw(&one(&older), sigmoid));
+        let two = r#"{"id2label": {"0": "a", "1": "b"}}"#;
+        assert!(!raw(two, &new), "softmax of two labels");
     }
 }

@@ -198,23 +198,24 @@ impl TokenModel {
         sequence: usize,
     ) -> ort::Result<Vec<(&'static str, SessionInputValue<'static>)>> {
         let size = rows.len() * sequence;
-        let fill = |padding: i64, value: &dyn Fn(usize, u32) -> i64| {
+        let fill = |padding: i64, value: &dyn Fn(&TokenizedText, usize, u32) -> i64| {
             let mut values = vec![padding; size];
             for (row, places) in rows.iter().zip(values.chunks_exact_mut(sequence.max(1))) {
                 for (at, (place, id)) in places.iter_mut().zip(&row.input_ids).enumerate() {
-                    *place = value(at, *id);
+                    *place = value(row, at, *id);
                 }
             }
             values
         };
+        let type_id = |row: &TokenizedText, at: usize| row.token_type_ids.get(at).copied();
         self.inputs
             .iter()
             .map(|name| {
                 let values = match *name {
-                    "input_ids" => fill(self.pad_token, &|_, id| id.into()),
-                    "attention_mask" => fill(0, &|_, _| 1),
-                    "position_ids" => fill(0, &|at, _| at as i64),
-                    _ => vec![0; size],
+                    "input_ids" => fill(self.pad_token, &|_, _, id| id.into()),
+                    "attention_mask" => fill(0, &|_, _, _| 1),
+                    "position_ids" => fill(0, &|_, at, _| at as i64),
+                    _ => fill(0, &|row, at, _| type_id(row, at).unwrap_or_default().into()),
                 };
                 let tensor = Tensor::from_array(([rows.len(), sequence], values))?;
                 Ok((*name, SessionInputValue::from(tensor)))

@@ -210,7 +210,7 @@ impl Service {
         if let Some(query) = query.filter(|_| !analyzed.truncated) {
             let (text, timing) = (&request.text, &mut response.timing);
             let hit = self
-                .nearest(ready, query, text, &analyzed.embedding, timing)
+                .nearest(ready, query, text, &analyzed.embedding, deadline, timing)
                 .await;
             response.cache = hit.map(CacheAnswer::Hit);
         }
@@ -271,6 +271,7 @@ impl Service {
         query: &Query,
         text: &str,
         embedding: &Embedding,
+        deadline: Instant,
         timing: &mut AnalyzeTiming,
     ) -> Option<CacheHit> {
         let started_at = std::time::Instant::now();
@@ -285,19 +286,28 @@ impl Service {
             tracing::error!(%error, "cache");
             Vec::new()
         });
+        let mut doubtful = Vec::new();
         // Best first. One that is turned down may have a worse one behind it that is right.
-        let hit = candidates.into_iter().find_map(|candidate| {
-            if candidate.similarity < query.threshold {
+        let mut hit = candidates.into_iter().find_map(|candidate| {
+            if candidate.similarity < query.threshold || candidate.age > query.max_age {
                 return None;
             }
             if let Err(why) = agreement::compare(text, &candidate.question) {
                 self.metrics.turned_down(why.name());
                 return None;
             }
+            if ready.engine.needs_second_opinion(candidate.similarity) {
+                doubtful.push(candidate);
+                return None;
+            }
             query.hit(store, candidate)
         });
-        timing.cache_us += micros(started_at.elapsed());
         self.metrics.observe(Stage::Cache, started_at.elapsed());
+        if hit.is_none() && !doubtful.is_empty() {
+            let confirmed = self.confirmed(ready, text, doubtful, deadline).await;
+            hit = confirmed.into_iter().find_map(|c| query.hit(store, c));
+        }
+        timing.cache_us += micros(started_at.elapsed());
         if hit.is_some() {
             self.metrics.lookup(Lookup::Semantic);
         }

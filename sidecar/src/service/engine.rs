@@ -8,13 +8,14 @@ use futures_util::StreamExt as _;
 use tokio::time::Instant;
 use turnpike_core::Config;
 use turnpike_core::routing::Topics;
-use turnpike_core::sidecar::{LLM_HEAD, Scored};
+use turnpike_core::sidecar::{LLM_HEAD, SECOND_OPINION, Scored};
 
 use super::load::{Kept, LoadedEncoder, LoadedHead, StartError};
 use crate::batching::{Answers, InferenceError, Limits, Priority};
 use crate::blocking;
+use crate::cache::SecondOpinion;
 use crate::categories::Categories;
-use crate::classifier::{Answer, Classifier};
+use crate::classifier::{Answer, Classifier, CrossEncoder};
 use crate::encoder::Embedding;
 use crate::heads::shipped::{OVERLAP, WINDOW};
 use crate::heads::{self, Heads, HeadsError, Read};
@@ -65,6 +66,7 @@ pub(super) struct Loaded {
     pub(super) classifiers: Vec<Kept<Classifier>>,
     pub(super) heads: Vec<Arc<LoadedHead>>,
     pub(super) llm: Option<Kept<LlmClassifier>>,
+    pub(super) cross_encoder: Option<Kept<CrossEncoder>>,
 }
 
 impl Loaded {
@@ -82,6 +84,8 @@ pub struct Engine {
     shipped: Option<Heads>,
     /// How the labels of the head `category` make up the configured categories, if they do.
     topics: Option<Topics>,
+    /// What the cache asks about questions that are similar, but not very.
+    second_opinion: Option<SecondOpinion>,
     categories: Categories,
     limits: Limits,
     metrics: Arc<Metrics>,
@@ -152,8 +156,18 @@ impl Engine {
             classifiers: Vec::new(),
             heads: Vec::new(),
             llm: None,
+            cross_encoder: None,
         };
         Self::new(loaded, config, metrics)
+    }
+
+    /// The same with a second opinion.
+    #[must_use]
+    pub fn with_second_opinion(self, second_opinion: SecondOpinion) -> Self {
+        Self {
+            second_opinion: Some(second_opinion),
+            ..self
+        }
     }
 
     /// Embeds the categories and checks the names.
@@ -173,6 +187,7 @@ impl Engine {
         let labels = shipped.as_ref().and_then(|heads| heads.labels("category"));
         let engine = Self {
             topics: Topics::compile(&config.categories, labels.unwrap_or_default()),
+            second_opinion: None,
             categories: Categories::new(&config.categories, embed)?,
             shipped,
             loaded,
@@ -242,6 +257,29 @@ impl Engine {
         let llm = self.loaded.llm.iter();
         let llm = llm.map(|llm| (LLM_HEAD.to_owned(), llm.value.labels().to_vec()));
         shipped.chain(own).chain(classifiers).chain(llm).collect()
+    }
+
+    /// What the cache asks about similar questions, if anything.
+    #[must_use]
+    pub fn second_opinion(&self) -> Option<&SecondOpinion> {
+        self.second_opinion.as_ref()
+    }
+
+    /// Whether a stored question of this similarity to the asked one is served only with a second opinion.
+    #[must_use]
+    pub fn needs_second_opinion(&self, similarity: f32) -> bool {
+        self.second_opinion
+            .as_ref()
+            .is_some_and(|second_opinion| second_opinion.is_needed(similarity))
+    }
+
+    /// Names of all that has metrics of its own beside the encoder.
+    pub(super) fn models(&self) -> Vec<String> {
+        let second_opinion = self
+            .second_opinion
+            .iter()
+            .map(|_| SECOND_OPINION.to_owned());
+        self.names().into_iter().chain(second_opinion).collect()
     }
 
     fn names(&self) -> Vec<String> {

@@ -1,5 +1,7 @@
 //! Loading: what the configuration names becomes an [`Engine`]; on a reload, what has not changed stays.
 
+mod cross_encoder;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -587,13 +589,19 @@ impl Engine {
         let kept = previous.and_then(|engine| engine.loaded.llm.as_ref());
         let llm = sidecar.llm_classifier.as_ref();
         let llm = llm.map(|config| loader.llm(config, kept)).transpose()?;
+        let kept = previous.and_then(|engine| engine.loaded.cross_encoder.as_ref());
+        let (cross_encoder, second_opinion) = loader.second_opinion(kept)?.unzip();
         let loaded = Loaded {
             encoder,
             classifiers,
             heads,
             llm,
+            cross_encoder,
         };
-        let engine = Self::new(loaded, &settings.config, metrics)?;
+        let mut engine = Self::new(loaded, &settings.config, metrics)?;
+        if let Some(second_opinion) = second_opinion {
+            engine = engine.with_second_opinion(second_opinion);
+        }
         engine.check_conditions(&settings.config)?;
         metrics.forget_placements();
         engine.loaded.encoder.count(metrics);
@@ -603,6 +611,9 @@ impl Engine {
         if let Some(llm) = &engine.loaded.llm {
             llm.count(metrics);
         }
+        if let Some(cross_encoder) = &engine.loaded.cross_encoder {
+            cross_encoder.count(metrics);
+        }
         Ok(engine)
     }
 
@@ -611,10 +622,12 @@ impl Engine {
         let loaded = &self.loaded;
         let classifiers = loaded.classifiers.iter().map(Kept::gpu);
         let llm = loaded.llm.iter().map(Kept::gpu);
+        let cross_encoder = loaded.cross_encoder.iter().map(Kept::gpu);
         [loaded.encoder.gpu()]
             .into_iter()
             .chain(classifiers)
             .chain(llm)
+            .chain(cross_encoder)
             .flatten()
             .collect()
     }

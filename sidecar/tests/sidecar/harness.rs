@@ -108,6 +108,9 @@ pub(crate) fn settings(config: &Config) -> Settings {
     for model in &mut config.sidecar.classifiers {
         from_root(&mut model.path);
     }
+    if let Some(second_opinion) = &mut config.semantic_cache.second_opinion {
+        from_root(&mut second_opinion.path);
+    }
     let encoder = &config.sidecar.encoder;
     Settings {
         unix_socket: None,

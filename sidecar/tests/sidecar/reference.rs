@@ -8,7 +8,7 @@ use crate::harness::{Outcome, Sidecar, config, root};
 /// `models/reference/README.md`: numbers are rounded, and runtimes add in another order.
 const TOLERANCE: f64 = 1e-4;
 
-fn expected(model: &str) -> Outcome<Vec<Value>> {
+pub(crate) fn expected(model: &str) -> Outcome<Vec<Value>> {
     let path = root().join(format!("models/reference/{model}/expected.jsonl"));
     let lines = std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
     Ok(lines
@@ -17,13 +17,13 @@ fn expected(model: &str) -> Outcome<Vec<Value>> {
         .collect::<Result<_, _>>()?)
 }
 
-fn numbers(value: &Value) -> Vec<f64> {
+pub(crate) fn numbers(value: &Value) -> Vec<f64> {
     let values = value.as_array().into_iter().flatten();
     values.filter_map(Value::as_f64).collect()
 }
 
 #[track_caller]
-fn assert_close(found: &[f64], expected: &[f64], what: &Value) {
+pub(crate) fn assert_close(found: &[f64], expected: &[f64], what: &Value) {
     assert_eq!(found.len(), expected.len(), "{what}");
     assert!(!expected.is_empty(), "{what}");
     for (found, expected) in found.iter().zip(expected) {

@@ -47,7 +47,7 @@ impl Both {
     }
 }
 
-fn any_text() -> impl Strategy<Value = String> {
+pub(crate) fn any_text() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         4 => "[a-zA-Z]{1,12}",
         2 => any::<char>().prop_map(String::from),

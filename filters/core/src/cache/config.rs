@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::Precision;
+
 /// `semantic_cache`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -39,6 +41,9 @@ pub struct SemanticCacheConfig {
     pub export_similarity: bool,
     /// Change it to make every stored answer unreachable.
     pub cache_epoch: u32,
+    /// A cross-encoder that is asked about similar questions before one is answered with the answer to the other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub second_opinion: Option<SecondOpinionConfig>,
 }
 
 impl Default for SemanticCacheConfig {
@@ -59,6 +64,39 @@ impl Default for SemanticCacheConfig {
             coalesce_wait_ms: 0,
             export_similarity: false,
             cache_epoch: 0,
+            second_opinion: None,
+        }
+    }
+}
+
+/// `semantic_cache.second_opinion`: a sequence classification model that reads two questions at once, exported to ONNX.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SecondOpinionConfig {
+    /// Folder with `model.onnx`, `tokenizer.json`, `config.json`. Wins over `repository`.
+    pub path: String,
+    /// Hugging Face repository to fetch the same files from, as `owner/name`.
+    pub repository: String,
+    /// Which of the model's files is loaded.
+    pub precision: Precision,
+    /// The label that says that both texts mean the same, as `entailment`. Needed where the model has several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// Probability from which two questions count as the same, whichever comes first; above 0, at most 1.
+    pub threshold: f32,
+    /// Cosine similarity from which a stored question needs no second opinion, 0 to 1.
+    pub below_similarity: f32,
+}
+
+impl Default for SecondOpinionConfig {
+    fn default() -> Self {
+        Self {
+            path: String::new(),
+            repository: String::new(),
+            precision: Precision::Fp32,
+            label: None,
+            threshold: 0.5,
+            below_similarity: 0.95,
         }
     }
 }

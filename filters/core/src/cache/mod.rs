@@ -5,6 +5,6 @@ mod config;
 mod control;
 mod key;
 
-pub use config::{BackendType, EvictionPolicy, Scope, SemanticCacheConfig};
+pub use config::{BackendType, EvictionPolicy, Scope, SecondOpinionConfig, SemanticCacheConfig};
 pub use control::{Control, SIMILARITY_HEADER};
 pub use key::{Caller, Partitioner, Skip};

@@ -410,6 +410,45 @@ sidecar:
 }
 
 #[test]
+fn a_second_opinion_that_could_not_be_had_or_would_never_be_asked_is_refused() {
+    let check = |second_opinion: &str, more: &str| {
+        let yaml = with(&format!(
+            "semantic_cache: {{enabled: true, scope: global, similarity_threshold: 0.9, second_opinion: {second_opinion}}}\n{more}"
+        ));
+        read(&yaml).map(drop)
+    };
+    let wrong = |second_opinion: &str, more: &str| check(second_opinion, more).unwrap_err();
+    assert_eq!(
+        wrong(
+            "{label: '', threshold: 0, below_similarity: 1.5}",
+            "sidecar: {classifiers: [{name: second_opinion, path: x}]}"
+        ),
+        "\
+sidecar.classifiers[0].name: `second_opinion` is taken by another head
+semantic_cache.second_opinion.path: name a folder here, or a Hugging Face repository in `repository`
+semantic_cache.second_opinion.label: must not be empty
+semantic_cache.second_opinion.threshold: must be above 0 and at most 1, got 0
+semantic_cache.second_opinion.below_similarity: must be between 0 and 1, got 1.5"
+    );
+    assert_eq!(
+        wrong("{path: x, below_similarity: 0.9, threshold: 1.5}", ""),
+        "\
+semantic_cache.second_opinion.threshold: must be above 0 and at most 1, got 1.5
+semantic_cache.second_opinion.below_similarity: must be above 0.9, the lowest `similarity_threshold`, or no question is ever checked; got 0.9"
+    );
+    assert_eq!(
+        wrong("{path: x, treshold: 0.9}", ""),
+        "semantic_cache.second_opinion.treshold: unknown field `treshold`, expected one of `path`, `repository`, `precision`, `label`, `threshold`, `below_similarity`"
+    );
+    let lower = "categories: [{name: math}]\ndecisions: [{name: d, rules: {type: domain, name: math}, modelRefs: [{model: qwen3}], plugins: [{type: semantic-cache, configuration: {similarity_threshold: 0.8}}]}]";
+    assert_eq!(check("{path: x, below_similarity: 0.9}", lower), Ok(()));
+    assert_eq!(
+        check("{repository: owner/name, label: entailment}", ""),
+        Ok(())
+    );
+}
+
+#[test]
 fn conditions_on_heads_of_the_sidecar_are_checked_by_what_it_loads() {
     let rule = |kind: &str, name: &str| {
         format!(

@@ -2,8 +2,9 @@
 
 use super::validate::Checker;
 use super::{Config, LlmClassifierConfig, LlmEngine, SidecarConfig};
-use crate::decision::HEADS;
-use crate::sidecar::{CATEGORY_HEAD, LLM_HEAD};
+use crate::cache::SecondOpinionConfig;
+use crate::decision::{HEADS, Plugin, SemanticCachePluginConfig};
+use crate::sidecar::{CATEGORY_HEAD, LLM_HEAD, SECOND_OPINION};
 
 impl Config {
     pub(super) fn check_sidecar(&self, c: &mut Checker) {
@@ -61,12 +62,57 @@ impl Config {
         if let Some(llm) = &sidecar.llm_classifier {
             check_llm(c, llm);
         }
+        if let Some(second_opinion) = &self.semantic_cache.second_opinion {
+            self.check_second_opinion(c, second_opinion);
+        }
+    }
+
+    fn check_second_opinion(&self, c: &mut Checker, second_opinion: &SecondOpinionConfig) {
+        const AT: &str = "semantic_cache.second_opinion";
+        check_source(c, AT, &second_opinion.path, &second_opinion.repository);
+        if let Some(label) = &second_opinion.label {
+            c.not_empty(format!("{AT}.label"), label);
+        }
+        let threshold = second_opinion.threshold;
+        // At 0 every pair would be the same. Not a number is in no range.
+        if !(threshold > 0.0 && threshold <= 1.0) {
+            c.error(
+                format!("{AT}.threshold"),
+                format!("must be above 0 and at most 1, got {threshold}"),
+            );
+        }
+        let below = second_opinion.below_similarity;
+        let at = format!("{AT}.below_similarity");
+        let least = self.least_similarity();
+        if !(0.0..=1.0).contains(&below) {
+            c.unit_interval(&at, below);
+        } else if below <= least {
+            c.error(
+                at,
+                format!(
+                    "must be above {least}, the lowest `similarity_threshold`, or no question is ever checked; got {below}"
+                ),
+            );
+        }
+    }
+
+    /// The lowest `similarity_threshold`, those of decisions included.
+    fn least_similarity(&self) -> f32 {
+        let plugins = self.decisions.iter().flat_map(|d| &d.plugins);
+        let own = plugins.filter_map(|plugin| match plugin.read("") {
+            Ok(Plugin::SemanticCache(SemanticCachePluginConfig {
+                enabled: true,
+                similarity_threshold,
+            })) => similarity_threshold,
+            _ => None,
+        });
+        own.fold(self.semantic_cache.similarity_threshold, f32::min)
     }
 
     /// A name that conditions can tell from its label and from other heads.
     fn check_head_name(&self, c: &mut Checker, at: &str, name: &str) {
         let taken = HEADS.iter().any(|(head, _)| *head == name)
-            || [CATEGORY_HEAD, LLM_HEAD].contains(&name)
+            || [CATEGORY_HEAD, LLM_HEAD, SECOND_OPINION].contains(&name)
             || self
                 .classifier
                 .heads

@@ -43,6 +43,9 @@ pub const CATEGORY_HEAD: &str = "category";
 /// The head whose labels `sidecar.llm_classifier` has.
 pub const LLM_HEAD: &str = "llm";
 
+/// Name of `semantic_cache.second_opinion` among the models: in metrics and lists; not to be asked by it.
+pub const SECOND_OPINION: &str = "second_opinion";
+
 /// Where to look for a stored answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -1,0 +1,155 @@
+//! Two texts as one row: the tokens and type ids of `tokenizers`, and the probabilities of transformers.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use serde_json::Value;
+use tokenizers::Tokenizer;
+use tokio::time::{Duration, Instant};
+use turnpike_core::config::{BatchingConfig, Precision};
+use turnpike_sidecar::batching::{Limits, Priority};
+use turnpike_sidecar::classifier::{CrossEncoder, LabelModel};
+use turnpike_sidecar::metrics::Metrics;
+use turnpike_sidecar::onnx::{Device, ModelFiles, Source, runtime};
+use turnpike_sidecar::tokenizer::PairTokenizer;
+
+use crate::harness::{Outcome, model_folder, onnxruntime, root};
+use crate::reference::{assert_close, expected, numbers};
+use crate::word_pieces::any_text;
+
+const MAX_TOKENS: usize = 48;
+
+const MODELS: [&str; 2] = ["bert-duplicate", "roberta-nli"];
+
+fn folder(model: &str) -> PathBuf {
+    root().join("models/reference").join(model)
+}
+
+struct Both {
+    ours: PairTokenizer,
+    reference: Tokenizer,
+    /// What a text must not spell.
+    template: Vec<u32>,
+}
+
+impl Both {
+    fn load(path: &std::path::Path) -> Outcome<Self> {
+        let mut reference = Tokenizer::from_file(path)?;
+        reference.with_padding(None);
+        reference.with_truncation(None)?;
+        let template = reference.encode(("", ""), true)?.get_ids().to_vec();
+        Ok(Self {
+            ours: PairTokenizer::from_file(path, MAX_TOKENS)?,
+            reference,
+            template,
+        })
+    }
+
+    fn compare(&self, first: &str, second: &str) -> Result<(), String> {
+        let of = |first: &str, second: &str, special| {
+            let encoding = self.reference.encode((first, second), special);
+            encoding.map_err(|e| e.to_string())
+        };
+        let bare = of(first, second, false)?;
+        let spells = bare.get_ids().iter().any(|id| self.template.contains(id));
+        let whole = of(first, second, true)?;
+        let ours = self.ours.tokenize(first, second)?;
+        let ours = ours.map(|row| (row.input_ids, row.token_type_ids));
+        let readable = !spells && whole.get_ids().len() <= MAX_TOKENS;
+        let reference = readable.then(|| (whole.get_ids().to_vec(), whole.get_type_ids().to_vec()));
+        if ours == reference {
+            return Ok(());
+        }
+        Err(format!(
+            "{first:?}, {second:?}: {ours:?}, reference {reference:?}"
+        ))
+    }
+}
+
+#[test]
+fn any_two_texts_have_the_tokens_and_type_ids_of_the_reference() -> Outcome<()> {
+    let config = || Config {
+        cases: 2000,
+        failure_persistence: None,
+        ..Config::default()
+    };
+    let mut files = vec![model_folder().join("tokenizer.json")];
+    files.extend(MODELS.map(|model| folder(model).join("tokenizer.json")));
+    for file in files {
+        let both = Both::load(&file)?;
+        TestRunner::new(config()).run(&(any_text(), any_text()), |(first, second)| {
+            both.compare(&first, &second).map_err(TestCaseError::fail)
+        })?;
+        for (first, second) in [
+            ("", ""),
+            ("a", ""),
+            ("one [SEP] two", "one"),
+            ("one", "</s> two"),
+        ] {
+            both.compare(first, second)?;
+        }
+        for words in 15..26 {
+            both.compare(&"word ".repeat(words), &"word ".repeat(48 - words))?;
+        }
+    }
+    Ok(())
+}
+
+fn load(model: &str) -> Outcome<(CrossEncoder, PairTokenizer)> {
+    let files = ModelFiles::find(&Source::Folder(folder(model)), Precision::Fp32)?;
+    let environment = runtime::environment(Some(&onnxruntime()))?;
+    let loaded = LabelModel::load(&environment, &files, Device::Cpu, 1)?;
+    let most = files.max_tokens.ok_or("no limit")?;
+    let tokenizer = || PairTokenizer::from_file(&files.tokenizer, most);
+    let cross_encoder = CrossEncoder::new(
+        model,
+        files.labels.clone(),
+        tokenizer()?,
+        Arc::new(loaded),
+        Limits::new(&BatchingConfig::default(), false),
+        &Metrics::default(),
+    )?;
+    Ok((cross_encoder, tokenizer()?))
+}
+
+fn ids(value: &Value) -> Vec<u32> {
+    let ids = value.as_array().into_iter().flatten();
+    ids.filter_map(|id| id.as_u64()?.try_into().ok()).collect()
+}
+
+#[tokio::test]
+async fn pairs_have_the_tokens_and_probabilities_of_transformers_alone_and_in_a_batch()
+-> Outcome<()> {
+    for model in MODELS {
+        let (cross_encoder, tokenizer) = load(model)?;
+        let rows = expected(model)?;
+        assert!(rows.len() >= 16, "{model}");
+        let mut pairs = Vec::new();
+        for row in &rows {
+            let [a, b] = ["a", "b"].map(|key| row[key].as_str().unwrap_or_default());
+            let read = tokenizer.tokenize(a, b)?.ok_or("does not fit")?;
+            assert_eq!(read.input_ids, ids(&row["input_ids"]), "{model} {row}");
+            assert_eq!(
+                read.token_type_ids,
+                ids(&row["token_type_ids"]),
+                "{model} {row}"
+            );
+            pairs.push((a.into(), b.into()));
+        }
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let asked = |pairs| cross_encoder.probabilities(pairs, Priority::Bulk, deadline);
+        let together = asked(pairs.clone()).await?;
+        for ((row, pair), together) in rows.iter().zip(pairs).zip(together) {
+            let labels = cross_encoder.labels().iter();
+            let wanted: Value = labels.map(|l| row["probabilities"][l].clone()).collect();
+            let alone = asked(vec![pair]).await?.pop().flatten();
+            for found in [together, alone] {
+                let found: Vec<f64> = found.ok_or("unread")?.into_iter().map(f64::from).collect();
+                assert_close(&found, &numbers(&wanted), row);
+            }
+        }
+    }
+    Ok(())
+}
