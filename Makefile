@@ -38,7 +38,7 @@ down: ## Stop what `make up` started
 
 ##@ Build
 .PHONY: setup
-setup: ## Install and fetch what is needed: packages, wasm target, Envoy, ONNX Runtime, encoder, clients
+setup: ## Install and fetch what is needed: packages, wasm target, Envoy, ONNX Runtime, encoder, Redis, clients
 	@scripts/setup.sh
 
 .PHONY: build

@@ -13,3 +13,5 @@ export TURNPIKE_MODEL_DIR="${ENCODER_PATH:-$CACHE/models/all-MiniLM-L6-v2}"
 export TURNPIKE_CLIENTS_PYTHON="${TURNPIKE_CLIENTS_PYTHON:-$CACHE/clients/bin/python}"
 # Folder with turnpike_meter.wasm and turnpike_router.wasm.
 export TURNPIKE_WASM_DIR="${TURNPIKE_WASM_DIR:-$ROOT/dist}"
+# Redis 8 or later, for the tests of the shared cache.
+export TURNPIKE_REDIS_SERVER="${TURNPIKE_REDIS_SERVER:-$CACHE/redis/redis-server}"

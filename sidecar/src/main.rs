@@ -148,10 +148,14 @@ async fn load(settings: Settings, service: Arc<Service>) -> anyhow::Result<()> {
     let name = settings.config.sidecar.encoder.name.clone();
     let source = settings.encoder.clone();
     let mut config = settings.config.clone();
-    let cache = &mut config.semantic_cache.path;
-    if !cache.is_empty() {
-        let folder = settings.file_beside_config(Path::new(&*cache));
-        *cache = folder.to_string_lossy().into_owned();
+    let cache = &mut config.semantic_cache;
+    let redis = cache.redis.iter_mut();
+    let files = redis.flat_map(|redis| [&mut redis.password_file, &mut redis.ca_file]);
+    for path in files.chain([&mut cache.path]) {
+        if !path.is_empty() {
+            let beside_config = settings.file_beside_config(Path::new(&*path));
+            *path = beside_config.to_string_lossy().into_owned();
+        }
     }
     let previous = service.engine_in_use();
     let engine =

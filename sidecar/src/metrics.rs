@@ -140,6 +140,32 @@ impl Persistence {
     }
 }
 
+/// Why a store outside the process did not do what it was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum StoreFailure {
+    /// It did not answer in time.
+    Timeout,
+    /// The connection broke, or the server cannot serve.
+    ConnectionLost,
+    /// It was not asked, because it is known to be gone.
+    Unavailable,
+    /// It answered with an error.
+    Refused,
+}
+
+impl StoreFailure {
+    /// As in the metric.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Timeout => "timeout",
+            Self::ConnectionLost => "connection_lost",
+            Self::Unavailable => "unavailable",
+            Self::Refused => "refused",
+        }
+    }
+}
+
 /// How a question to the language model ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LlmResult {
@@ -206,9 +232,17 @@ struct LookupLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct EvictionLabels {
+struct ReasonLabels {
     reason: &'static str,
 }
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BackendLabels {
+    backend: &'static str,
+}
+
+/// The one store that is outside the process.
+const REDIS: BackendLabels = BackendLabels { backend: "redis" };
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct PersistenceLabels {
@@ -334,14 +368,41 @@ impl Default for Queues {
 pub struct CacheMetrics {
     entries: Gauge,
     bytes: Gauge,
-    evictions: Family<EvictionLabels, Counter>,
+    evictions: Family<ReasonLabels, Counter>,
     refused: Counter,
     persistence_errors: Family<PersistenceLabels, Counter>,
     damaged_records: Counter,
     skipped_bytes: Counter,
+    store_errors: Family<ReasonLabels, Counter>,
+    store_up: Family<BackendLabels, Gauge>,
 }
 
 impl CacheMetrics {
+    /// A store outside the process did not do what it was asked for.
+    pub fn store_failed(&self, reason: StoreFailure) {
+        let reason = reason.name();
+        let labels = ReasonLabels { reason };
+        self.store_errors.get_or_create(&labels).inc();
+    }
+
+    /// How often a store outside the process did not do what it was asked for.
+    #[must_use]
+    pub fn store_failures(&self, reason: StoreFailure) -> u64 {
+        let reason = reason.name();
+        let labels = ReasonLabels { reason };
+        self.store_errors.get_or_create(&labels).get()
+    }
+
+    /// Whether the store outside the process can be used.
+    pub fn store_is_up(&self, is_up: bool) {
+        self.store_up.get_or_create(&REDIS).set(is_up.into());
+    }
+
+    /// There is no store outside the process any more.
+    pub fn store_is_gone(&self) {
+        self.store_up.remove(&REDIS);
+    }
+
     /// What the store holds now.
     pub fn holds(&self, entries: usize, bytes: usize) {
         self.entries.set(i64::try_from(entries).unwrap_or(i64::MAX));
@@ -358,7 +419,7 @@ impl CacheMetrics {
         if entries == 0 {
             return;
         }
-        let labels = EvictionLabels {
+        let labels = ReasonLabels {
             reason: reason.name(),
         };
         let evictions = self.evictions.get_or_create(&labels);
@@ -543,6 +604,8 @@ impl Metrics {
         r.register("cache_persistence_errors", "What the cache could not do with its folder, by operation", self.cache.persistence_errors.clone());
         r.register("cache_records_damaged", "Records of the cache's folder that were damaged when it was opened", self.cache.damaged_records.clone());
         r.register_with_unit("cache_skipped", "Size of the parts of the cache's folder that could not be read when it was opened", Unit::Bytes, self.cache.skipped_bytes.clone());
+        r.register("cache_store_errors", "What the cache's store outside the process did not do, by reason", self.cache.store_errors.clone());
+        r.register("cache_store_up", "1 while the cache's store outside the process can be used", self.cache.store_up.clone());
         r.register("cache_stored", "Entries stored in the cache", self.cache_stored.clone());
         r.register_with_unit("startup", "Time from start to readiness", Unit::Seconds, self.startup_seconds.clone());
     }

@@ -12,6 +12,7 @@ mod load;
 mod second_opinion;
 mod store;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,11 +22,11 @@ use turnpike_core::Config;
 use turnpike_core::reply::Fault;
 
 use crate::batching::InferenceError;
-use crate::cache::{CacheLimits, Embedded, InFlight, Store, agreement};
+use crate::cache::{CacheLimits, InFlight, Store, agreement};
 use crate::metrics::{Metrics, Shed};
 use crate::tokenizer::MAX_WINDOWED_BYTES;
 
-use cache::{cache_limits, cache_path};
+use cache::{Place, cache_limits};
 use store::RecentVectors;
 
 pub use engine::{Analyzed, AnswersByName, Engine, Wanted};
@@ -61,10 +62,8 @@ struct Ready {
     /// `None` when the cache is off.
     cache_limits: Option<CacheLimits>,
     cache: Arc<dyn Store>,
-    /// The same, as what it is.
-    embedded: Arc<Embedded>,
-    /// Folder of the cache; empty when it has none.
-    cache_path: String,
+    /// Where its entries are.
+    place: Place,
     recent: RecentVectors,
 }
 
@@ -82,11 +81,12 @@ impl Service {
         }
     }
 
-    /// Gives the service its models, and the limits of `config`. The cache stays when both encoders embed alike and its folder
+    /// Gives the service its models, and the limits of `config`. The cache stays when both encoders embed alike and its place
     /// and policy are as they were.
     ///
     /// # Errors
-    /// [`StartError::Cache`] when the cache's folder cannot be used, [`StartError::WarmUp`] when the encoder fails.
+    /// [`StartError::Cache`] and [`StartError::Redis`] when the cache's files cannot be used, [`StartError::WarmUp`] when the
+    /// encoder fails. A Redis that does not answer is none: the cache comes with it.
     pub async fn set_ready(&self, engine: Engine, config: &Config) -> Result<(), StartError> {
         if config.semantic_cache.enabled {
             // The first comparison would wait for the word lists.
@@ -117,13 +117,12 @@ impl Service {
                 .unwrap_or(usize::MAX),
             finish_reasons: config.semantic_cache.finish_reasons.clone(),
             cache_limits: cache_limits(config),
-            cache: Arc::<Embedded>::clone(&cache) as Arc<dyn Store>,
-            embedded: cache,
-            cache_path: cache_path(config).to_owned(),
+            cache,
+            place: Place::of(config),
             recent: RecentVectors::default(),
         })));
         if let Some(before) = before {
-            self.close_unless_kept(&before.embedded).await;
+            self.close_unless_kept(&before.cache).await;
         }
         Ok(())
     }
@@ -140,6 +139,20 @@ impl Service {
     /// [`Fault::Overloaded`] until they are loaded.
     pub fn engine(&self) -> Result<Arc<Engine>, Fault> {
         self.ready().map(|ready| Arc::clone(&ready.engine))
+    }
+
+    /// What the service depends on, by name, and what is wrong with each, asked side by side within `timeout`; `None` until it is
+    /// ready.
+    pub async fn dependencies(
+        &self,
+        timeout: Duration,
+    ) -> Option<BTreeMap<String, Result<(), String>>> {
+        let ready = self.ready.load_full()?;
+        let mut found = ready.engine.dependencies(timeout).await;
+        if let Some(health) = ready.cache.health() {
+            found.insert("semantic_cache".into(), health);
+        }
+        Some(found)
     }
 
     /// The models, if they are loaded.

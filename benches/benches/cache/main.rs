@@ -1,10 +1,11 @@
-//! The cache's embedded store, in one partition of 384 dimensions.
+//! The cache's stores, in one partition of 384 dimensions.
 //!
 //! 1. `small`: where a graph becomes faster than a scan.
 //! 2. `lookup`: time of a lookup (the nearest four), recall@1 against exact search, insertions, memory, at 1,000 to 100,000
 //!    entries, with `full` a million. The largest is kept in a folder: time to open it, and a lookup behind that.
 //! 3. `open`: time to open a folder of a million entries in a thousand partitions (with `quick`, of 100,000).
 //! 4. `mixed`: lookups beside stores at capacity, each of which evicts an entry; recall behind it.
+//! 5. `shared`: the same lookups on Redis, beside the embedded store.
 //!
 //! `quick` stops at 10,000 entries. `vectors FOLDER ENTRIES` writes vectors and queries for `benches/peers/cache.py`, and
 //! `turn ENTRIES` prints one turn of the store as JSON.
@@ -18,6 +19,7 @@ mod data;
 mod measure;
 mod mixed;
 mod open;
+mod shared;
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -35,7 +37,7 @@ use data::{DIMENSIONS, Data, Truth};
 use measure::{Lookups, fill, look_up};
 
 /// Queries of a measurement.
-const QUERIES: u64 = 500;
+pub(crate) const QUERIES: u64 = 500;
 
 fn main() -> Result<()> {
     // `cargo bench` passes `--bench` to every benchmark; other arguments choose among them.
@@ -52,7 +54,7 @@ fn main() -> Result<()> {
 }
 
 fn run(parts: &[&str]) -> Result<()> {
-    const PARTS: [&str; 4] = ["small", "lookup", "open", "mixed"];
+    const PARTS: [&str; 5] = ["small", "lookup", "open", "mixed", "shared"];
     const MODES: [&str; 2] = ["quick", "full"];
     let known =
         |part: &&str| PARTS.contains(part) || MODES.contains(part) || "cache".contains(*part);
@@ -79,6 +81,9 @@ fn run(parts: &[&str]) -> Result<()> {
     }
     if wanted("mixed") {
         mixed::run(largest.min(100_000));
+    }
+    if wanted("shared") {
+        shared::run(largest)?;
     }
     Ok(())
 }

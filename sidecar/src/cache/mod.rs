@@ -7,13 +7,16 @@
 //!
 //! Entries without a vector (texts longer than the encoder reads) are found by the exact tier alone.
 //!
-//! [`Store`] is the seam: [`Embedded`] keeps entries in the process, and in a folder if one is configured. Whether a candidate's
-//! question may have the answer of another tells [`agreement`], and a [`SecondOpinion`] where one is configured; the caller asks them,
-//! and says by [`Store::served`] what it used.
+//! [`Store`] is the seam: [`Embedded`] keeps entries in the process, and in a folder if one is configured; [`RedisStore`] keeps
+//! them where several sidecars find them. Whether a candidate's question may have the answer of another tells [`agreement`], and a
+//! [`SecondOpinion`] where one is configured; the caller asks them, and says by [`Store::served`] what it used.
 
 pub mod agreement;
 mod embedded;
+mod fingerprint;
+mod fixed_point;
 mod in_flight;
+mod redis;
 mod second_opinion;
 mod store;
 
@@ -28,8 +31,10 @@ use turnpike_core::sidecar::{CacheHit, StoreRequest};
 
 use crate::encoder::Embedding;
 
-pub use embedded::{Embedded, Fingerprint, OpenError};
+pub use embedded::{Embedded, OpenError};
+pub use fingerprint::Fingerprint;
 pub use in_flight::{Follower, InFlight, Lead, Role};
+pub use redis::{RedisOpenError, RedisStore};
 pub use second_opinion::{Opinion, SecondOpinion};
 pub use store::{Filter, Removed, Stats, Store, StoreError};
 
@@ -43,23 +48,33 @@ impl Partition {
     /// # Errors
     /// What is wrong, when it is not 64 hex digits.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let mut bytes = [0; 32];
-        let digits = text.as_bytes();
-        let wrong = || format!("must be 64 hex digits, got {} bytes", text.len());
-        if digits.len() != 64 {
-            return Err(wrong());
-        }
-        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-            let digit = |at: usize| char::from(pair[at]).to_digit(16).ok_or_else(wrong);
-            *byte = (digit(0)? * 16 + digit(1)?) as u8;
-        }
-        Ok(Self(bytes))
+        from_hex(text)
+            .map(Self)
+            .ok_or_else(|| format!("must be 64 hex digits, got {} bytes", text.len()))
     }
+}
+
+/// 64 hex digits as bytes.
+fn from_hex(text: &str) -> Option<[u8; 32]> {
+    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+    let mut bytes = [0; 32];
+    if pairs.len() != bytes.len() || !rest.is_empty() {
+        return None;
+    }
+    for (byte, pair) in bytes.iter_mut().zip(pairs) {
+        let [high, low] = pair.map(|digit| char::from(digit).to_digit(16));
+        *byte = (high? * 16 + low?) as u8;
+    }
+    Some(bytes)
+}
+
+fn write_hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
 }
 
 impl fmt::Display for Partition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        write_hex(&self.0, f)
     }
 }
 
@@ -82,6 +97,17 @@ impl EntryKey {
             .chain_update(question.as_bytes())
             .finalize();
         Self(digest.into())
+    }
+
+    /// Reads 64 hex digits.
+    fn parse(text: &str) -> Option<Self> {
+        from_hex(text).map(Self)
+    }
+}
+
+impl fmt::Display for EntryKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_hex(&self.0, f)
     }
 }
 
@@ -113,6 +139,12 @@ impl Timestamp {
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(duration.as_millis() as u64))
+    }
+
+    /// The moment `duration` earlier.
+    #[must_use]
+    pub fn before(self, duration: Duration) -> Self {
+        Self(self.0.saturating_sub(duration.as_millis() as u64))
     }
 }
 
@@ -204,6 +236,36 @@ impl NewEntry {
             },
             stored_at: Timestamp::now(),
         }
+    }
+}
+
+/// A line of an export.
+#[derive(Debug, Serialize)]
+struct Exported<'a> {
+    partition: String,
+    question: &'a str,
+    stored_at_ms: u64,
+    #[serde(flatten)]
+    answer: &'a StoredAnswer,
+}
+
+impl<'a> Exported<'a> {
+    fn new(
+        partition: &Partition,
+        question: &'a str,
+        stored_at: Timestamp,
+        answer: &'a StoredAnswer,
+    ) -> Self {
+        Self {
+            partition: partition.to_string(),
+            question,
+            stored_at_ms: stored_at.0,
+            answer,
+        }
+    }
+
+    fn line(&self) -> Result<String, StoreError> {
+        serde_json::to_string(self).map_err(|e| StoreError::Failed(e.to_string()))
     }
 }
 

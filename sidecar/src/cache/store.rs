@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 
-use super::{Found, NewEntry, Partition};
+use super::{CacheLimits, Found, NewEntry, Partition, StoredAnswer, Timestamp};
 use crate::encoder::Embedding;
 
 /// A place for entries. A lookup that fails is a miss for its caller, who goes on without cache.
@@ -49,14 +49,26 @@ pub trait Store: fmt::Debug + Send + Sync {
     /// Every entry that is alive as one line of JSON, without vector and line break: `partition`, `question`,
     /// `stored_at_ms`, `model`, `decision`, `category`, `owner`, `body`. What changes meanwhile may be in it or not.
     fn export(&self) -> BoxStream<'_, Result<String, StoreError>>;
+
+    /// Takes other limits; `false` when that needs a new store, and always once it was closed.
+    fn set_limits(&self, limits: CacheLimits) -> bool;
+
+    /// Brings what is stored to safety and lets go of what only one may hold. Requests that still have the store go on.
+    fn close(&self) -> BoxFuture<'_, ()>;
+
+    /// Whether what it depends on outside the process works, and why not; `None` when there is no such thing.
+    fn health(&self) -> Option<Result<(), String>>;
 }
 
 /// Why a store could not do what it was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// It cannot be reached, or failed.
+    /// It failed.
     #[error("the cache's store failed: {0}")]
     Failed(String),
+    /// It does not answer, or not in time. It says so in the log and in metrics itself, once and not for every request.
+    #[error("the cache's store does not answer")]
+    Unavailable,
 }
 
 /// What is in a store.
@@ -64,7 +76,7 @@ pub enum StoreError {
 pub struct Stats {
     /// Entries, expired ones that nothing has removed yet included.
     pub entries: usize,
-    /// Bytes of their questions, answers and vectors.
+    /// Bytes of their questions, answers and vectors; what a store outside the process takes for them.
     pub bytes: usize,
     /// Partitions that have entries with a vector.
     pub partitions: usize,
@@ -93,4 +105,24 @@ pub struct Filter {
     pub model: Option<String>,
     /// Older than this.
     pub older_than: Option<Duration>,
+}
+
+impl Filter {
+    /// Whether an entry is meant.
+    pub(super) fn names(
+        &self,
+        partition: &Partition,
+        answer: &StoredAnswer,
+        stored_at: Timestamp,
+        now: Timestamp,
+    ) -> bool {
+        let is = |wanted: &Option<String>, value: &str| {
+            wanted.as_ref().is_none_or(|wanted| wanted == value)
+        };
+        self.partition.is_none_or(|wanted| wanted == *partition)
+            && is(&self.owner, &answer.owner)
+            && is(&self.decision, &answer.decision)
+            && is(&self.model, &answer.model)
+            && self.older_than.is_none_or(|age| now.since(stored_at) > age)
+    }
 }

@@ -69,15 +69,15 @@ struct DependencyHealth {
 }
 
 /// What the sidecar depends on, asked side by side: the slowest decides how long it takes, at most 5 seconds. For people and
-/// dashboards; probes want `/healthz` and `/readyz`, for a sidecar without its language model still serves.
+/// dashboards; probes want `/healthz` and `/readyz`, for a sidecar without its language model or Redis still serves.
 #[utoipa::path(get, path = "/health", tag = "operation",
     responses((status = 200, body = Health), (status = 503, body = Health, description = "Something does not answer.")))]
 pub(super) async fn health(State(service): State<Arc<Service>>) -> Response {
-    let Some(engine) = service.engine_in_use() else {
+    let Some(found) = service.dependencies(DEPENDENCY_TIMEOUT).await else {
         return health_response(HealthStatus::Loading, BTreeMap::new());
     };
-    let found = engine.dependencies(DEPENDENCY_TIMEOUT).await.into_iter();
     let dependencies: BTreeMap<String, DependencyHealth> = found
+        .into_iter()
         .map(|(name, answer)| {
             let health = DependencyHealth {
                 healthy: answer.is_ok(),

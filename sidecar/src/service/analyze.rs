@@ -12,6 +12,7 @@ use turnpike_core::sidecar::{
 };
 
 use super::engine::{Analyzed, AnswersByName, Engine, Wanted};
+use super::store::log_failure;
 use super::{Ready, Service, readable};
 use crate::answer::{self, Form, Stamp};
 use crate::batching::Priority;
@@ -228,7 +229,7 @@ impl Service {
         let started_at = std::time::Instant::now();
         let found = ready.cache.exact(&query.partition, text).await;
         let found = found.unwrap_or_else(|error| {
-            tracing::error!(%error, "cache");
+            log_failure(&error);
             None
         });
         let hit = found.and_then(|found| query.hit(&ready.cache, found));
@@ -283,7 +284,7 @@ impl Service {
             MOST_CANDIDATES,
         );
         let candidates = candidates.await.unwrap_or_else(|error| {
-            tracing::error!(%error, "cache");
+            log_failure(&error);
             Vec::new()
         });
         let mut doubtful = Vec::new();

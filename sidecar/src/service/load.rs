@@ -16,7 +16,7 @@ use turnpike_core::sidecar::LLM_HEAD;
 
 use super::engine::{Engine, Loaded};
 use crate::batching::{Batcher, Limits};
-use crate::cache::OpenError;
+use crate::cache::{OpenError, RedisOpenError};
 use crate::classifier::{Classifier, LabelModel};
 use crate::encoder::{Embedding, Encoder, OnnxEncoder};
 use crate::heads::{OwnHead, OwnHeadError, encoder_id};
@@ -98,6 +98,9 @@ pub enum StartError {
     /// The cache's folder.
     #[error("semantic_cache.path")]
     Cache(#[from] OpenError),
+    /// The files of the cache's Redis.
+    #[error(transparent)]
+    Redis(#[from] RedisOpenError),
     /// The first forward.
     #[error("warm-up: {0}")]
     WarmUp(String),

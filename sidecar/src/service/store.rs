@@ -46,8 +46,8 @@ impl RecentVectors {
 }
 
 impl Service {
-    /// Stores an answer and says whether it did: not when the cache is off, for a text of nothing but spaces, nor what is no
-    /// complete answer.
+    /// Stores an answer and says whether it did: not when the cache is off or its store does not answer, for a text of nothing but
+    /// spaces, nor what is no complete answer.
     ///
     /// # Errors
     /// [`Fault::BadRequest`] for a bad partition, [`Fault::TooLarge`] above `limits.max_cached_body_bytes`,
@@ -102,13 +102,14 @@ impl Service {
             }
         };
         let entry = NewEntry::new(partition, vector, request);
-        ready
-            .cache
-            .store(entry)
-            .await
-            .map_err(|e| store_fault(&e))?;
-        self.metrics.cache_stored.inc();
-        Ok(true)
+        match ready.cache.store(entry).await {
+            Ok(()) => {
+                self.metrics.cache_stored.inc();
+                Ok(true)
+            }
+            Err(StoreError::Unavailable) => Ok(false),
+            Err(error) => Err(store_fault(&error)),
+        }
     }
 
     /// Removes the stored answers that `filter` names and says how many; a dry run only says it.
@@ -149,8 +150,19 @@ impl Service {
     }
 }
 
-/// A store that failed: it is logged here, and its caller goes on without cache.
+/// Why a store did not do what an operator asked for.
 pub(super) fn store_fault(error: &StoreError) -> Fault {
-    tracing::error!(%error, "cache");
-    Fault::Internal("the cache failed")
+    log_failure(error);
+    Fault::Internal(match error {
+        StoreError::Failed(_) => "the cache failed",
+        StoreError::Unavailable => "the cache's store does not answer",
+    })
+}
+
+/// Logs a failure, unless the store does so itself. Its caller goes on without cache.
+pub(super) fn log_failure(error: &StoreError) {
+    match error {
+        StoreError::Failed(_) => tracing::error!(%error, "cache"),
+        StoreError::Unavailable => tracing::debug!(%error, "cache"),
+    }
 }

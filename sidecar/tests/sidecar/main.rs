@@ -16,8 +16,12 @@ mod lifecycle;
 mod llm;
 mod overload;
 mod pairs;
+#[expect(dead_code, reason = "the tests of the stores use all of it")]
+#[path = "../shared_store/server.rs"]
+mod redis_server;
 mod reference;
 mod refusals;
 mod reload;
 mod second_opinion;
+mod shared_cache;
 mod word_pieces;

@@ -1,5 +1,7 @@
 //! `semantic_cache`.
 
+use std::net::Ipv6Addr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::config::Precision;
@@ -10,7 +12,7 @@ use crate::config::Precision;
 pub struct SemanticCacheConfig {
     /// Whether answers are stored and served.
     pub enabled: bool,
-    /// Where entries are kept; `memory` is the sidecar's own store.
+    /// Where entries are kept; `memory` is the sidecar's own store, `redis` one that several sidecars share.
     pub backend_type: BackendType,
     /// Cosine similarity from which a stored question counts as the same, 0 to 1.
     pub similarity_threshold: f32,
@@ -25,6 +27,9 @@ pub struct SemanticCacheConfig {
     /// Folder in which the entries outlive the sidecar, relative to the configuration; used by one sidecar alone. Empty: they are
     /// in memory alone. It holds questions and answers as they are.
     pub path: String,
+    /// The shared store, for `backend_type: redis`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redis: Option<RedisConfig>,
     /// Who may be served an answer that somebody else caused.
     pub scope: Scope,
     /// How the choices of an answer that is kept may have ended: values of `finish_reason`.
@@ -57,6 +62,7 @@ impl Default for SemanticCacheConfig {
             ttl_seconds: 3_600,
             eviction_policy: EvictionPolicy::Fifo,
             path: String::new(),
+            redis: None,
             scope: Scope::User,
             finish_reasons: vec!["stop".into()],
             max_temperature: 1.0,
@@ -108,6 +114,8 @@ pub enum BackendType {
     /// In the sidecar's memory.
     #[default]
     Memory,
+    /// In Redis 8 or later.
+    Redis,
 }
 
 /// Which entry goes when the cache is full.
@@ -136,4 +144,195 @@ pub enum Scope {
     Tenant,
     /// Everybody.
     Global,
+}
+
+/// `semantic_cache.redis`. It holds no secret: filters are given it, too.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RedisConfig {
+    /// `redis://host:port/database`, or `rediss://…` for TLS; of a cluster, one of its nodes.
+    pub url: String,
+    /// Whether it is a Redis Cluster.
+    pub cluster: bool,
+    /// User of Redis' access control lists; empty: the default user.
+    pub username: String,
+    /// File with the password, relative to the configuration; read anew for every connection.
+    pub password_file: String,
+    /// Authorities that may have issued the server's certificate, PEM. Empty: those of the system.
+    pub ca_file: String,
+    /// What all keys begin with. Caches with different prefixes share nothing.
+    pub key_prefix: String,
+    /// Time for a lookup, in milliseconds; a later answer is a miss.
+    pub timeout_ms: u32,
+}
+
+impl Default for RedisConfig {
+    fn default() -> Self {
+        Self {
+            url: String::new(),
+            cluster: false,
+            username: String::new(),
+            password_file: String::new(),
+            ca_file: String::new(),
+            key_prefix: "turnpike".into(),
+            timeout_ms: 50,
+        }
+    }
+}
+
+/// What a `url` of Redis says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RedisAddress {
+    /// Whether connections are TLS.
+    pub tls: bool,
+    /// IP address, IPv6 without brackets, or DNS name.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// Number of the database.
+    pub database: u16,
+}
+
+/// Redis' own.
+const REDIS_PORT: u16 = 6379;
+
+impl RedisConfig {
+    /// What `url` says.
+    ///
+    /// # Errors
+    /// What is wrong with it; never a part of it that may be a password.
+    pub fn address(&self) -> Result<RedisAddress, String> {
+        const FORM: &str = "must be `redis://host:port/database` or `rediss://host:port/database`";
+        let (tls, rest) = match (
+            self.url.strip_prefix("redis://"),
+            self.url.strip_prefix("rediss://"),
+        ) {
+            (Some(rest), _) => (false, rest),
+            (None, Some(rest)) => (true, rest),
+            (None, None) => return Err(FORM.into()),
+        };
+        if rest.contains('@') {
+            return Err(
+                "must hold neither user nor password: name them in `username` and `password_file`"
+                    .into(),
+            );
+        }
+        let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));
+        let (host, port) = host_and_port(authority).ok_or(FORM)?;
+        let database = match database {
+            "" => 0,
+            number => number.parse().map_err(|_| FORM)?,
+        };
+        Ok(RedisAddress {
+            tls,
+            host: host.into(),
+            port,
+            database,
+        })
+    }
+}
+
+/// The two parts of `host`, `host:port`, `[v6]` or `[v6]:port`.
+fn host_and_port(authority: &str) -> Option<(&str, u16)> {
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(v6) => {
+            let (host, rest) = v6.split_once(']')?;
+            host.parse::<Ipv6Addr>().ok()?;
+            let port = rest.strip_prefix(':');
+            (host, port.or(rest.is_empty().then_some(""))?)
+        }
+        None => {
+            let (host, port) = authority.split_once(':').unwrap_or((authority, ""));
+            let of_a_name = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+            if host.is_empty() || !host.bytes().all(of_a_name) {
+                return None;
+            }
+            (host, port)
+        }
+    };
+    match port {
+        "" => Some((host, REDIS_PORT)),
+        port => port
+            .parse()
+            .ok()
+            .filter(|port| *port != 0)
+            .map(|port| (host, port)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(url: &str) -> Result<RedisAddress, String> {
+        let url = url.into();
+        RedisConfig {
+            url,
+            ..RedisConfig::default()
+        }
+        .address()
+    }
+
+    #[test]
+    fn a_url_names_host_port_database_and_tls() {
+        for (url, tls, host, port, database) in [
+            ("redis://cache", false, "cache", 6379, 0),
+            ("redis://10.0.0.7:7000/", false, "10.0.0.7", 7000, 0),
+            (
+                "rediss://redis.example.com:6380/3",
+                true,
+                "redis.example.com",
+                6380,
+                3,
+            ),
+            ("redis://[::1]:7000/1", false, "::1", 7000, 1),
+            ("rediss://[2001:db8::1]", true, "2001:db8::1", 6379, 0),
+        ] {
+            let host = host.into();
+            let expected = RedisAddress {
+                tls,
+                host,
+                port,
+                database,
+            };
+            assert_eq!(address(url), Ok(expected), "{url}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_url_of_redis_is_refused() {
+        for url in [
+            "",
+            "cache:6379",
+            "http://cache",
+            "redis://",
+            "redis://:6379",
+            "redis://cache:0",
+            "redis://cache:65536",
+            "redis://cache:port",
+            "redis://cache/first",
+            "redis://cache/-1",
+            "redis://cache?protocol=3",
+            "redis://cache/0#insecure",
+            "redis://[::1",
+            "redis://[cache]:6379",
+            "redis://a b",
+        ] {
+            assert!(address(url).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_password_in_the_url_is_refused_and_not_repeated() {
+        for url in [
+            "redis://:hunter2@cache",
+            "rediss://app:hunter2@cache:6379/0",
+        ] {
+            let error = address(url).unwrap_err();
+            assert!(
+                error.contains("password_file") && !error.contains("hunter2"),
+                "{error}"
+            );
+        }
+    }
 }

@@ -5,6 +5,9 @@ mod config;
 mod control;
 mod key;
 
-pub use config::{BackendType, EvictionPolicy, Scope, SecondOpinionConfig, SemanticCacheConfig};
+pub use config::{
+    BackendType, EvictionPolicy, RedisAddress, RedisConfig, Scope, SecondOpinionConfig,
+    SemanticCacheConfig,
+};
 pub use control::{Control, SIMILARITY_HEADER};
 pub use key::{Caller, Partitioner, Skip};

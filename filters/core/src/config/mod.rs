@@ -14,6 +14,7 @@ mod notes;
 mod sidecar;
 mod telemetry;
 mod validate;
+mod validate_cache;
 mod validate_maas;
 mod validate_rules;
 mod validate_sidecar;

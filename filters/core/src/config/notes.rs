@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::{Config, Note};
-use crate::cache::Scope;
+use crate::cache::{Scope, SemanticCacheConfig};
 use crate::decision::OnError;
 
 impl Config {
@@ -117,6 +117,47 @@ impl Config {
                 "nobody is identified without `maas_integration`, so nothing will be cached; set `scope: global` to share answers between all callers",
             );
         }
+        for (key, message) in redis_notes(&self.semantic_cache, self.sidecar.timeout_ms) {
+            note(key, &message);
+        }
         notes
     }
+}
+
+/// What `backend_type: redis` leaves without effect, and waits that do not fit.
+fn redis_notes(cache: &SemanticCacheConfig, sidecar_ms: u32) -> Vec<(&'static str, String)> {
+    let Some(redis) = &cache.redis else {
+        return Vec::new();
+    };
+    let preset = SemanticCacheConfig::default();
+    let mut notes = Vec::new();
+    for (key, is_set) in [
+        (
+            "semantic_cache.max_entries",
+            cache.max_entries != preset.max_entries,
+        ),
+        (
+            "semantic_cache.max_bytes",
+            cache.max_bytes != preset.max_bytes,
+        ),
+        (
+            "semantic_cache.eviction_policy",
+            cache.eviction_policy != preset.eviction_policy,
+        ),
+    ] {
+        if is_set {
+            notes.push((
+                key,
+                "accepted, no effect with `backend_type: redis`: Redis' `maxmemory` and `maxmemory-policy` decide".to_owned(),
+            ));
+        }
+    }
+    // The exact text is looked for before the encoder runs, similar ones after it.
+    if redis.timeout_ms.saturating_mul(2) >= sidecar_ms {
+        notes.push((
+            "semantic_cache.redis.timeout_ms",
+            format!("a request looks twice, and the proxy waits for {sidecar_ms} ms (`sidecar.timeout_ms`): a slow Redis costs it the sidecar's answer"),
+        ));
+    }
+    notes
 }

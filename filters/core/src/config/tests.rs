@@ -75,6 +75,69 @@ limits: {max_body_bytes: 1}
 }
 
 #[test]
+fn a_shared_store_and_one_of_its_own_do_not_mix() {
+    let redis = "redis: {url: 'redis://cache'}";
+    for (cache, expected) in [
+        (
+            "redis: {url: 'redis://cache'}".to_owned(),
+            "semantic_cache.redis: needs `backend_type: redis`",
+        ),
+        (
+            "backend_type: redis".to_owned(),
+            "semantic_cache.redis: is needed with `backend_type: redis`, with its `url` at least",
+        ),
+        (
+            format!("backend_type: redis, path: cache, {redis}"),
+            "semantic_cache.path: is a folder of `backend_type: memory`; Redis keeps the entries itself",
+        ),
+        (
+            "backend_type: redis, redis: {url: 'redis://app:hunter2@cache'}".to_owned(),
+            "semantic_cache.redis.url: must hold neither user nor password: name them in `username` and `password_file`",
+        ),
+        (
+            "backend_type: redis, redis: {url: 'http://cache', key_prefix: 'a{b}', timeout_ms: 0}"
+                .to_owned(),
+            "\
+semantic_cache.redis.url: must be `redis://host:port/database` or `rediss://host:port/database`
+semantic_cache.redis.key_prefix: must be 1 to 64 letters, digits, `-`, `_`, `.` or `:`, got `a{b}`
+semantic_cache.redis.timeout_ms: must be between 1 and 10000, got 0",
+        ),
+        (
+            "backend_type: redis, redis: {url: 'redis://cache/2', cluster: true, ca_file: ca.pem}"
+                .to_owned(),
+            "\
+semantic_cache.redis.url: a cluster has database 0 alone, got 2
+semantic_cache.redis.ca_file: needs TLS: a `url` that begins with `rediss://`",
+        ),
+        (
+            "backend_type: redis, redis: {url: 'redis://cache', password: hunter2}".to_owned(),
+            "semantic_cache.redis.password: unknown field `password`, expected one of `url`, `cluster`, `username`, `password_file`, `ca_file`, `key_prefix`, `timeout_ms`",
+        ),
+    ] {
+        let errors = read(&with(&format!("semantic_cache: {{{cache}}}"))).unwrap_err();
+        assert_eq!(errors, expected, "{cache}");
+    }
+}
+
+#[test]
+fn what_redis_decides_itself_is_noted() {
+    let config = read(&with(
+        "semantic_cache: {backend_type: redis, max_bytes: 5, eviction_policy: lfu, redis: {url: 'rediss://cache:6380/1', timeout_ms: 1000}}",
+    ))
+    .unwrap();
+    let notes: Vec<String> = config.notes().iter().map(ToString::to_string).collect();
+    let decided = "accepted, no effect with `backend_type: redis`: Redis' `maxmemory` and `maxmemory-policy` decide";
+    assert_eq!(
+        notes,
+        [
+            format!("semantic_cache.max_bytes: {decided}"),
+            format!("semantic_cache.eviction_policy: {decided}"),
+            "semantic_cache.redis.timeout_ms: a request looks twice, and the proxy waits for 250 ms (`sidecar.timeout_ms`): a slow Redis costs it the sidecar's answer".to_owned(),
+        ]
+    );
+}
+
+#[test]
 fn addresses_that_nothing_can_listen_on_or_reach_are_refused() {
     let errors = read(
         "

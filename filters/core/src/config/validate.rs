@@ -3,14 +3,12 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use super::validate_cache::check_cache;
 use super::validate_rules::{Names, check_effort};
 use super::{AddressConfig, Config, ConfigError};
-use crate::cache::{Scope, SemanticCacheConfig};
+use crate::cache::Scope;
 use crate::decision::{HEADS, VllmEndpointConfig};
 use crate::guard::pii_kind_problem;
-
-/// The longest that a request may wait for another one's answer.
-const MAX_COALESCE_WAIT_MS: u32 = 600_000;
 
 /// Collects mistakes under their paths.
 #[derive(Default)]
@@ -416,43 +414,4 @@ fn collide(a: &AddressConfig, b: &AddressConfig) -> bool {
             .is_ok_and(|ip: IpAddr| ip.is_unspecified())
     };
     a.port == b.port && (a.address == b.address || everywhere(a) || everywhere(b))
-}
-
-fn check_cache(c: &mut Checker, cache: &SemanticCacheConfig) {
-    c.unit_interval(
-        "semantic_cache.similarity_threshold",
-        cache.similarity_threshold,
-    );
-    if cache.max_entries == 0 {
-        c.error("semantic_cache.max_entries", "must be at least 1, got 0");
-    }
-    if cache.ttl_seconds == 0 {
-        c.error("semantic_cache.ttl_seconds", "must be at least 1, got 0");
-    }
-    if cache.max_bytes == 0 {
-        c.error("semantic_cache.max_bytes", "must be at least 1, got 0");
-    }
-    if !(0.0..=2.0).contains(&cache.max_temperature) {
-        let message = format!("must be between 0 and 2, got {}", cache.max_temperature);
-        c.error("semantic_cache.max_temperature", message);
-    }
-    if cache.finish_reasons.is_empty() {
-        c.error("semantic_cache.finish_reasons", "must name at least one");
-    }
-    if cache.coalesce_wait_ms > MAX_COALESCE_WAIT_MS {
-        let message = format!(
-            "must be at most {MAX_COALESCE_WAIT_MS}, got {}",
-            cache.coalesce_wait_ms
-        );
-        c.error("semantic_cache.coalesce_wait_ms", message);
-    }
-    let known = ["stop", "tool_calls", "function_call"];
-    for (at, reason) in cache.finish_reasons.iter().enumerate() {
-        if !known.contains(&reason.as_str()) {
-            c.error(
-                format!("semantic_cache.finish_reasons[{at}]"),
-                format!("must be one of {}, got `{reason}`", known.join(", ")),
-            );
-        }
-    }
 }

@@ -9,7 +9,7 @@ use super::entry::{Entry, Place};
 use super::graph::{Graph, Placed};
 use super::rows::Rows;
 use super::sharded::{read, write};
-use super::vectors::cosine;
+use crate::cache::fixed_point::cosine;
 
 /// Rows from which a graph is faster than a scan: measured by `cargo bench -p benches --bench cache -- small`.
 pub(super) const MAX_SCANNED: usize = 1_500;

@@ -31,13 +31,13 @@ use journal::{Change, Journal};
 use order::EvictionOrder;
 use sharded::{Sharded, read, write};
 use upkeep::Upkeep;
-use vectors::quantized;
 
+use super::fixed_point::quantized;
 use super::{CacheLimits, EntryKey, Filter, Found, NewEntry, Partition, Removed, Stats, Timestamp};
 use crate::encoder::Embedding;
 use crate::metrics::{CacheMetrics, Eviction};
 
-pub use journal::{Fingerprint, OpenError};
+pub use journal::OpenError;
 
 /// Expired entries that a store removes, so that none waits for the removal of many.
 const EXPIRED_PER_STORE: usize = 16;
@@ -50,7 +50,7 @@ const MOVED_PER_STORE: usize = 2;
 pub struct Embedded {
     inner: Arc<Inner>,
     /// Ends with the store.
-    upkeep: Option<Upkeep>,
+    upkeep: Option<Arc<Upkeep>>,
 }
 
 /// What the store shares with its threads.
@@ -93,7 +93,7 @@ impl Embedded {
     /// # Errors
     /// When the system gives no thread.
     pub fn with_upkeep(mut self) -> std::io::Result<Self> {
-        self.upkeep = Some(Upkeep::start(&self.inner)?);
+        self.upkeep = Some(Arc::new(Upkeep::start(&self.inner)?));
         Ok(self)
     }
 
@@ -178,12 +178,20 @@ impl Embedded {
     /// Writes down what is left to write and gives the folder free; from then on the store is one in memory. Returns when
     /// that is done.
     pub fn close(&self) {
-        self.inner.closed.store(true, Ordering::Relaxed);
-        if let Some(upkeep) = &self.upkeep {
-            upkeep.stop();
-        }
-        if let Some(journal) = &self.inner.journal {
-            journal.close();
+        self.closing()();
+    }
+
+    /// What closes it, for a thread that may wait.
+    fn closing(&self) -> impl FnOnce() + Send + 'static {
+        let (inner, upkeep) = (Arc::clone(&self.inner), self.upkeep.clone());
+        move || {
+            inner.closed.store(true, Ordering::Relaxed);
+            if let Some(upkeep) = upkeep {
+                upkeep.stop();
+            }
+            if let Some(journal) = &inner.journal {
+                journal.close();
+            }
         }
     }
 

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::entry::{Entry, Place};
-use super::journal::{Change, Fingerprint, Journal, OpenError, Read, Record, StoredRecord};
+use super::journal::{Change, Journal, OpenError, Read, Record, StoredRecord};
 use super::sharded::{read, write};
 use super::{Embedded, Inner, Upkeep, Writer};
-use crate::cache::CacheLimits;
+use crate::cache::{CacheLimits, Fingerprint};
 use crate::metrics::CacheMetrics;
 
 impl Embedded {
@@ -53,7 +53,7 @@ impl Embedded {
         })?;
         Ok(Self {
             inner,
-            upkeep: Some(upkeep),
+            upkeep: Some(Arc::new(upkeep)),
         })
     }
 }

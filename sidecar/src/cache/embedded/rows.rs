@@ -1,6 +1,6 @@
 //! The vectors of a small partition: one matrix, so that a scan reads memory in order.
 
-use super::vectors::dot;
+use crate::cache::fixed_point::dot;
 
 /// Rows, each with what the caller gave with it.
 #[derive(Debug)]

@@ -4,14 +4,14 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::{self, BoxStream, StreamExt as _};
-use serde::Serialize;
 
 use super::entry::Entry;
 use super::journal::Change;
 use super::sharded::read;
 use super::{Embedded, Inner};
 use crate::cache::{
-    Filter, Found, NewEntry, Partition, Removed, Stats, Store, StoreError, StoredAnswer, Timestamp,
+    CacheLimits, Exported, Filter, Found, NewEntry, Partition, Removed, Stats, Store, StoreError,
+    Timestamp,
 };
 use crate::encoder::Embedding;
 use crate::metrics::Eviction;
@@ -23,30 +23,13 @@ const SCANNED_IN_PLACE: usize = 8_000;
 /// Entries removed before others may change something.
 const REMOVED_AT_ONCE: usize = 16;
 
-impl Filter {
-    fn names(&self, entry: &Entry, now: Timestamp) -> bool {
-        let Self {
-            partition,
-            owner,
-            decision,
-            model,
-            older_than,
-        } = self;
-        let is = |wanted: &Option<String>, value: &str| {
-            wanted.as_ref().is_none_or(|wanted| wanted == value)
-        };
-        partition.is_none_or(|partition| partition == entry.partition)
-            && is(owner, &entry.answer.owner)
-            && is(decision, &entry.answer.decision)
-            && is(model, &entry.answer.model)
-            && older_than.is_none_or(|age| now.since(entry.stored_at) > age)
-    }
-}
-
 impl Inner {
     pub(super) fn invalidate(&self, filter: &Filter, dry_run: bool, now: Timestamp) -> Removed {
         let mut entries = 0;
-        for named in self.entries.values(|entry| filter.names(entry, now)) {
+        for named in self
+            .entries
+            .values(|entry| filter.names(&entry.partition, &entry.answer, entry.stored_at, now))
+        {
             if dry_run {
                 entries += named.len();
                 continue;
@@ -111,24 +94,9 @@ impl Inner {
     }
 }
 
-/// A line of an export.
-#[derive(Serialize)]
-struct Exported<'a> {
-    partition: String,
-    question: &'a str,
-    stored_at_ms: u64,
-    #[serde(flatten)]
-    answer: &'a StoredAnswer,
-}
-
 fn exported(entry: &Entry) -> Result<String, StoreError> {
-    let line = Exported {
-        partition: entry.partition.to_string(),
-        question: &entry.question,
-        stored_at_ms: entry.stored_at.0,
-        answer: &entry.answer,
-    };
-    serde_json::to_string(&line).map_err(|e| StoreError::Failed(e.to_string()))
+    let (question, answer) = (&entry.question, &entry.answer);
+    Exported::new(&entry.partition, question, entry.stored_at, answer).line()
 }
 
 impl Embedded {
@@ -210,5 +178,22 @@ impl Store for Embedded {
             .alive()
             .flat_map(|part| part.into_iter().map(|entry| exported(&entry)));
         stream::iter(lines).boxed()
+    }
+
+    fn set_limits(&self, limits: CacheLimits) -> bool {
+        Self::set_limits(self, limits)
+    }
+
+    fn close(&self) -> BoxFuture<'_, ()> {
+        let closing = self.closing();
+        Box::pin(async move {
+            if tokio::task::spawn_blocking(closing).await.is_err() {
+                tracing::error!("closing the cache panicked");
+            }
+        })
+    }
+
+    fn health(&self) -> Option<Result<(), String>> {
+        None
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use super::{BREADTH_OF_INSERTION, Graph, NEW_LINKS, Scored, Slot};
-use crate::cache::embedded::vectors::dot;
+use crate::cache::fixed_point::dot;
 
 /// A node with no more links than this is dropped last.
 const FEW_LINKS: usize = 4;

@@ -22,7 +22,8 @@ use std::collections::{BinaryHeap, HashMap};
 
 pub(super) use restore::Placed;
 
-use super::vectors::{Blocks, dot};
+use super::vectors::Blocks;
+use crate::cache::fixed_point::dot;
 
 /// Links that a new node gets on each level.
 const NEW_LINKS: usize = 16;

@@ -2,7 +2,7 @@
 //! linked already.
 
 use super::{Graph, Slot};
-use crate::cache::embedded::vectors::dot;
+use crate::cache::fixed_point::dot;
 
 /// What a removal will change.
 #[derive(Debug)]

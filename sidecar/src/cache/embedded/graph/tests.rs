@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::cache::embedded::vectors::quantized;
+use crate::cache::fixed_point::quantized;
 use crate::cache::tests::{Numbers, clustered, near_one_of, unit_vector};
 
 const DIMENSIONS: usize = 24;

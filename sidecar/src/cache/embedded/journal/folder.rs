@@ -15,8 +15,7 @@ use std::path::{Path, PathBuf};
 
 use super::frame::{self, Frames, Next};
 use super::record::{Fields, push_vector};
-use crate::cache::embedded::vectors::{cosine, dot, quantized};
-use crate::encoder::Embedding;
+use crate::cache::Fingerprint;
 
 const MAGIC: [u8; 8] = *b"turnpike";
 
@@ -25,9 +24,6 @@ const VERSION: u32 = 1;
 
 /// Kind of the frame behind the version.
 const ENCODER: u32 = 0;
-
-/// Cosine from which two vectors of one text come from the same encoder; another device or precision moves the fourth decimal.
-const SAME_ENCODER: f32 = 0.999;
 
 /// Why a folder cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -64,25 +60,6 @@ impl OpenError {
     fn io(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |error| Self::Io { path, error }
-    }
-}
-
-/// The vector that an encoder gives a certain text: tells whether stored vectors are that encoder's.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fingerprint(Box<[i16]>);
-
-impl Fingerprint {
-    /// The text.
-    pub const TEXT: &str = "What is the quickest way from the station to the old harbour?";
-
-    /// From the vector of [`Self::TEXT`].
-    #[must_use]
-    pub fn new(embedding: &Embedding) -> Self {
-        Self(quantized(embedding.values()))
-    }
-
-    fn is_same_encoder(&self, other: &Self) -> bool {
-        self.0.len() == other.0.len() && cosine(dot(&self.0, &other.0)) >= SAME_ENCODER
     }
 }
 

@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use super::folder::{Fingerprint, Folder, Kind, OpenError, Start};
+use super::folder::{Folder, Kind, OpenError, Start};
 use super::frame::Next;
 use super::record::Record;
+use crate::cache::Fingerprint;
 
 /// A folder that was read.
 #[derive(Debug)]

@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use crate::metrics::{CacheMetrics, Persistence};
 use folder::{Folder, Kind};
 
-pub use folder::{Fingerprint, OpenError};
+pub use folder::OpenError;
 pub(super) use load::Read;
 pub(super) use record::{Change, Record, StoredRecord};
 
