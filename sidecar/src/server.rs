@@ -140,7 +140,8 @@ pub async fn run(
         servers.spawn(serve(tcp, guarded, stopped.clone()));
     }
     let socket = listeners.unix.map(|(listener, path)| {
-        servers.spawn(serve(listener, http::router(service, None), stopped));
+        let router = http::router(Arc::clone(&service), None);
+        servers.spawn(serve(listener, router, stopped));
         path
     });
     tokio::select! {
@@ -148,6 +149,7 @@ pub async fn run(
         Some(ended) = servers.join_next() => tracing::error!(?ended, "a listener ended"),
     }
     drop(stop);
+    service.stop_waiting();
     let ended = tokio::time::timeout(SHUTDOWN_TIMEOUT, async {
         while servers.join_next().await.is_some() {}
     });

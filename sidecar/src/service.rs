@@ -74,8 +74,7 @@ impl Service {
         Self {
             metrics: Arc::default(),
             places: ArcSwap::from_pointee(places(config)),
-            // Those who wait hold a place each, and must leave some.
-            in_flight: InFlight::new(places(config).available_permits() / 4),
+            in_flight: Arc::default(),
             started_at: Instant::now(),
             ready: ArcSwapOption::empty(),
         }
@@ -103,6 +102,10 @@ impl Service {
             }
         }
         let sidecar = &config.sidecar;
+        // Those who wait hold a place each, and must leave some.
+        let most = sidecar.max_concurrent_requests as usize;
+        self.in_flight
+            .set_places((most / 4).max(1).min(most.saturating_sub(1)));
         if before.is_some() {
             self.places.store(Arc::new(places(config)));
         } else {
@@ -125,6 +128,12 @@ impl Service {
             self.close_unless_kept(&before.cache).await;
         }
         Ok(())
+    }
+
+    /// Lets those go on who wait for an answer that others are given: the sidecar stops.
+    pub fn stop_waiting(&self) {
+        self.in_flight.set_places(0);
+        self.in_flight.release_all();
     }
 
     /// Whether the models are loaded.

@@ -38,7 +38,7 @@ const INTERVALS_MS: [(&str, &str); 2] = [
 ];
 
 /// What the filters publish: field and filter state below `wasm.turnpike.`. `route` is seed 004's name of the decision.
-const PUBLISHED: [(&str, &str); 24] = [
+const PUBLISHED: [(&str, &str); 25] = [
     ("session", "session"),
     ("route", "decision"),
     ("classification_ms", "timing.classification_ms"),
@@ -49,6 +49,7 @@ const PUBLISHED: [(&str, &str); 24] = [
     ("jailbreak", "jailbreak"),
     ("user", "user"),
     ("tier", "tier"),
+    ("tenant", "tenant"),
     ("model", "model"),
     ("decision", "decision"),
     ("category", "category"),

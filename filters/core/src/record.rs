@@ -41,8 +41,6 @@ pub(crate) struct Record {
     pub(crate) category: Cow<'static, str>,
     pub(crate) reasoning: bool,
     pub(crate) cache: Cache,
-    /// How similar the questions of a hit are, as it shall be told; empty when not.
-    pub(crate) similarity: Cow<'static, str>,
     pub(crate) system_prompt: bool,
     /// Why a step fell back; empty when none did.
     pub(crate) fallback: Cow<'static, str>,
@@ -62,6 +60,8 @@ pub(crate) struct Record {
     pub(crate) router_us: u64,
     /// Microseconds that it waited for the sidecar; 0 when it did not ask.
     pub(crate) sidecar_us: u64,
+    /// How similar the questions of a hit are, as it shall be told; empty when not.
+    pub(crate) similarity: Cow<'static, str>,
 }
 
 impl Default for Record {
@@ -168,7 +168,7 @@ impl Record {
         let (jailbreak, blocked) = (on_off(self.jailbreak), on_off(self.blocked));
         let cache = self.cache.name();
         format!(
-            "{model}\n{decision}\n{category}\n{reasoning}\n{cache}\n{similarity}\n{system_prompt}\n{fallback}\n{pii_types}\n{jailbreak}\n{blocked}\n{stream}\n{usage}\n{prompt_bytes}\n{router_us}\n{sidecar_us}\n"
+            "{model}\n{decision}\n{category}\n{reasoning}\n{cache}\n{system_prompt}\n{fallback}\n{pii_types}\n{jailbreak}\n{blocked}\n{stream}\n{usage}\n{prompt_bytes}\n{router_us}\n{sidecar_us}\n{similarity}\n"
         )
     }
 
@@ -185,7 +185,6 @@ impl Record {
                 "miss" => Cache::Miss,
                 _ => Cache::Skip,
             },
-            similarity: text(next()?),
             system_prompt: next()? == "on",
             fallback: text(next()?),
             pii_types: text(next()?),
@@ -196,6 +195,7 @@ impl Record {
             prompt_bytes: next()?.parse().ok()?,
             router_us: next()?.parse().ok()?,
             sidecar_us: next()?.parse().ok()?,
+            similarity: text(next()?),
         })
     }
 }

@@ -4,7 +4,7 @@
 //! as long as the worker, sends them at its next tick.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use proxy_wasm::hostcalls;
@@ -35,8 +35,19 @@ pub struct Outbox {
     waiting: RefCell<VecDeque<StoreRequest>>,
     waiting_bytes: Cell<usize>,
     in_flight: Cell<usize>,
-    /// Calls that tell that an answer will not come.
-    releases: RefCell<BTreeSet<u32>>,
+    /// What the calls under way are, by their tokens.
+    calls: RefCell<BTreeMap<u32, Call>>,
+    /// Tickets of lookups whose answers could not be stored.
+    releases: RefCell<Vec<u64>>,
+}
+
+/// A call under way.
+#[derive(Debug, Clone, Copy)]
+enum Call {
+    /// Stores an answer, for which others may wait.
+    Store(Option<u64>),
+    /// Tells that answers will not come.
+    Release,
 }
 
 impl Outbox {
@@ -66,44 +77,60 @@ impl Outbox {
             let Some(entry) = next else { return };
             let left = self.waiting_bytes.get().saturating_sub(entry.body.len());
             self.waiting_bytes.set(left);
-            if post(CACHE_ENTRIES_PATH, &entry).is_some() {
+            if self.post(CACHE_ENTRIES_PATH, &entry, Call::Store(entry.ticket)) {
                 self.in_flight.set(self.in_flight.get().saturating_add(1));
             } else {
-                failed(counters, "not_sent");
+                self.failed(counters, "not_sent", entry.ticket);
             }
         }
     }
 
-    /// Tells the sidecar that answers will not come. One that it does not hear costs those who wait some time, no more.
-    pub fn release(&self, releases: Vec<ReleaseRequest>) {
-        for release in releases {
-            if let Some(token) = post(CACHE_RELEASE_PATH, &release)
-                && let Ok(mut calls) = self.releases.try_borrow_mut()
-            {
-                calls.insert(token);
-            }
+    /// Tells the sidecar, in one call, that the answers to these lookups will not come, nor those that could not be stored. What it
+    /// does not hear costs those who wait some time, no more.
+    pub fn release(&self, mut tickets: Vec<u64>) {
+        if let Ok(mut failed) = self.releases.try_borrow_mut() {
+            tickets.append(&mut failed);
+        }
+        if !tickets.is_empty() {
+            self.post(
+                CACHE_RELEASE_PATH,
+                &ReleaseRequest { tickets },
+                Call::Release,
+            );
         }
     }
 
     /// The sidecar answered a call with `status`, or not at all.
     pub fn answered(&self, counters: &Counters, token: u32, status: Option<u16>) {
-        if let Ok(mut calls) = self.releases.try_borrow_mut()
-            && calls.remove(&token)
-        {
+        let call = self.calls.try_borrow_mut();
+        let call = call.ok().and_then(|mut calls| calls.remove(&token));
+        let Some(Call::Store(ticket)) = call else {
             return;
-        }
+        };
         self.in_flight.set(self.in_flight.get().saturating_sub(1));
         match status {
             // 200: it is none to keep.
             Some(200 | 201) => {}
-            Some(_) => failed(counters, "refused"),
-            None => failed(counters, "unreachable"),
+            Some(_) => self.failed(counters, "refused", ticket),
+            None => self.failed(counters, "unreachable", ticket),
         }
     }
-}
 
-fn failed(counters: &Counters, reason: &str) {
-    counters.add(Metric::CacheStoreFailures, &[reason], 1);
+    fn failed(&self, counters: &Counters, reason: &str, ticket: Option<u64>) {
+        counters.add(Metric::CacheStoreFailures, &[reason], 1);
+        if let (Some(ticket), Ok(mut releases)) = (ticket, self.releases.try_borrow_mut()) {
+            releases.push(ticket);
+        }
+    }
+
+    /// Whether it was sent.
+    fn post(&self, path: &str, message: &impl Serialize, call: Call) -> bool {
+        let token = post(path, message);
+        if let (Some(token), Ok(mut calls)) = (token, self.calls.try_borrow_mut()) {
+            calls.insert(token, call);
+        }
+        token.is_some()
+    }
 }
 
 /// The token of the call.

@@ -33,7 +33,7 @@ use crate::encoder::Embedding;
 
 pub use embedded::{Embedded, OpenError};
 pub use fingerprint::Fingerprint;
-pub use in_flight::{Follower, InFlight, Lead, Role};
+pub use in_flight::{InFlight, Lead, Role};
 pub use redis::{RedisOpenError, RedisStore};
 pub use second_opinion::{Opinion, SecondOpinion};
 pub use store::{Filter, Removed, Stats, Store, StoreError};

@@ -43,6 +43,9 @@ use error::{Refusal, Refusals};
 /// Time for a body to arrive; the peer is on this machine or next to it.
 pub const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Size of a list of lookups that nobody waits for any more.
+const MAX_RELEASE_BYTES: usize = 1 << 20;
+
 /// The paths that metrics show; any other one is `other`.
 const PATHS: [&str; 12] = [
     ANALYZE_PATH,
@@ -65,7 +68,6 @@ pub fn router(service: Arc<Service>, access: Option<Arc<Access>>) -> Router {
     let admitted = OpenApiRouter::new()
         .routes(routes!(analyze))
         .routes(routes!(store, cache::remove, cache::export))
-        .routes(routes!(release))
         .routes(routes!(cache::stats))
         .routes(routes!(embeddings::embeddings))
         .routes(routes!(classify::classify))
@@ -74,8 +76,13 @@ pub fn router(service: Arc<Service>, access: Option<Arc<Access>>) -> Router {
             Arc::clone(&service),
             admission::admit,
         ));
+    // Without a place: what frees places must not wait for one.
+    let releases = OpenApiRouter::new()
+        .routes(routes!(release))
+        .layer(DefaultBodyLimit::max(MAX_RELEASE_BYTES));
     let (router, api) = OpenApiRouter::with_openapi(openapi::about())
         .merge(admitted)
+        .merge(releases)
         .routes(routes!(models::models))
         .routes(routes!(operation::health))
         .routes(routes!(operation::healthz))
@@ -145,14 +152,14 @@ struct Released {
     released: bool,
 }
 
-/// Lets requests go on that wait for the answer to a lookup that will not be stored.
+/// Lets requests go on that wait for the answers to lookups that will not be stored.
 #[utoipa::path(post, path = CACHE_RELEASE_PATH, tag = "proxy", request_body = ReleaseRequest,
     responses((status = 200, body = Released), Refusals))]
 async fn release(
     State(service): State<Arc<Service>>,
     JsonBody(request): JsonBody<ReleaseRequest>,
 ) -> Result<Json<Released>, Refusal> {
-    service.release(&request)?;
+    service.release(&request);
     Ok(Json(Released { released: true }))
 }
 

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use turnpike_core::reply::Fault;
 use turnpike_core::sidecar::{
     AnalyzeRequest, AnalyzeResponse, AnalyzeTiming, CATEGORY_HEAD, CacheAnswer, CacheHit,
-    CacheLookup, Coalescing,
+    CacheLookup, Coalescing, MAX_COALESCE_WAIT_MS,
 };
 
 use super::engine::{Analyzed, AnswersByName, Engine, Wanted};
@@ -30,14 +30,6 @@ struct Query {
     max_age: Duration,
     form: Form,
     coalescing: Option<Coalescing>,
-}
-
-/// What a lookup that missed does about others of its question.
-enum Turn {
-    /// The answer is in the response.
-    Answered,
-    /// It is looked for. With a lead, others may wait for it.
-    Mine(Option<Lead>),
 }
 
 impl Query {
@@ -90,6 +82,11 @@ impl Service {
     /// time, [`Fault::Internal`] when the model fails.
     pub async fn analyze(&self, request: AnalyzeRequest) -> Result<AnalyzeResponse, Fault> {
         let query = request.cache.as_ref().map(Query::new).transpose()?;
+        let waited = match &query {
+            Some(query) => self.wait_for_leader(query, &request.text).await,
+            None => false,
+        };
+        // Models and store as they are behind the wait.
         let ready = &*self.ready()?;
         let wanted = wanted_heads(&ready.engine, &request.heads)?;
         if !wanted.is_empty() {
@@ -100,16 +97,24 @@ impl Service {
             response.cache = query.map(|_| CacheAnswer::Miss);
             return Ok(response);
         }
-        let mut lead = None;
+        let mut lead: Option<Lead> = None;
         if let Some(query) = &query {
             let timing = &mut response.timing;
-            if let Some(hit) = self.exact(ready, query, &request.text, timing).await {
+            let hit = self.exact(ready, query, &request.text, timing).await;
+            if waited {
+                self.metrics.coalesced(hit.is_some());
+            }
+            if let Some(hit) = hit {
                 response.cache = Some(CacheAnswer::Hit(hit));
                 return Ok(response);
             }
-            match self.turn(ready, query, &request.text, &mut response).await {
-                Turn::Answered => return Ok(response),
-                Turn::Mine(mine) => lead = mine,
+            match self.join(ready, query, &request.text) {
+                Role::Leads(leads) => lead = Some(leads),
+                Role::Follows => {
+                    response.cache = Some(CacheAnswer::InFlight);
+                    return Ok(response);
+                }
+                Role::Alone => {}
             }
         }
         let deadline = Instant::now() + ready.timeout;
@@ -137,6 +142,7 @@ impl Service {
         if query.is_some() && response.cache.is_none() {
             self.metrics.lookup(Lookup::Miss);
             response.cache = Some(CacheAnswer::Miss);
+            response.leads = lead.is_some();
             if let Some(lead) = lead {
                 lead.goes_upstream();
             }
@@ -144,42 +150,28 @@ impl Service {
         Ok(response)
     }
 
-    /// Whether this lookup, whose text is not stored, looks for an answer itself or shares that of another one.
-    async fn turn(
-        &self,
-        ready: &Ready,
-        query: &Query,
-        text: &str,
-        response: &mut AnalyzeResponse,
-    ) -> Turn {
-        let coalescing = query
-            .coalescing
-            .filter(|_| ready.cache_limits.is_some() && self.in_flight.has_place());
-        let Some(Coalescing { wait_ms, wait }) = coalescing else {
-            return Turn::Mine(None);
+    /// Waits for the answer to the same text, if the caller wants that and one is on its way.
+    async fn wait_for_leader(&self, query: &Query, text: &str) -> bool {
+        let Some(coalescing) = query.coalescing.filter(|c| c.wait) else {
+            return false;
         };
         let key = EntryKey::of(&query.partition, text);
-        let time = Duration::from_millis(wait_ms.into());
-        let follower = match self.in_flight.join(key, time) {
-            Role::Leads(lead) => return Turn::Mine(Some(lead)),
-            Role::Follows(follower) => follower,
-        };
-        if !wait {
-            response.cache = Some(CacheAnswer::InFlight);
-            return Turn::Answered;
-        }
-        let Some(_place) = self.in_flight.place() else {
-            return Turn::Mine(None);
+        let Some(follower) = self.in_flight.follow(&key, longest(coalescing)) else {
+            return false;
         };
         follower.wait().await;
-        let hit = self.exact(ready, query, text, &mut response.timing).await;
-        self.metrics.coalesced(hit.is_some());
-        match hit {
-            Some(hit) => {
-                response.cache = Some(CacheAnswer::Hit(hit));
-                Turn::Answered
+        true
+    }
+
+    /// What a lookup, whose text is not stored, is to others of the same text.
+    fn join(&self, ready: &Ready, query: &Query, text: &str) -> Role {
+        match query.coalescing {
+            Some(coalescing) if !coalescing.wait && ready.cache_limits.is_some() => {
+                let key = EntryKey::of(&query.partition, text);
+                let (ticket, time) = (coalescing.ticket, longest(coalescing));
+                self.in_flight.join(key, ticket, time)
             }
-            None => Turn::Mine(None),
+            _ => Role::Alone,
         }
     }
 
@@ -346,4 +338,9 @@ fn scores(answers: AnswersByName) -> impl Iterator<Item = (String, BTreeMap<Stri
 
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// How long a leader may be waited for.
+fn longest(coalescing: Coalescing) -> Duration {
+    Duration::from_millis(coalescing.wait_ms.min(MAX_COALESCE_WAIT_MS).into())
 }

@@ -11,7 +11,7 @@ use turnpike_core::sidecar::{ReleaseRequest, StoreRequest};
 use super::{STORE_TIMEOUT, Service};
 use crate::answer;
 use crate::batching::Priority;
-use crate::cache::{EntryKey, Filter, NewEntry, Partition, Stats, Store, StoreError};
+use crate::cache::{EntryKey, Filter, InFlight, NewEntry, Partition, Stats, Store, StoreError};
 use crate::encoder::Embedding;
 
 /// Vectors remembered between a lookup that missed and the store that follows; one too old is computed again. 1024 of 384
@@ -45,6 +45,15 @@ impl RecentVectors {
     }
 }
 
+/// Ends a lead when it is dropped.
+struct Ends<'s>(&'s InFlight, u64);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.release(self.1);
+    }
+}
+
 impl Service {
     /// Stores an answer and says whether it did: not when the cache is off or its store does not answer, for a text of nothing but
     /// spaces, nor what is no complete answer.
@@ -56,20 +65,20 @@ impl Service {
         let partition = Partition::parse(&request.partition)
             .map_err(|e| Fault::BadRequest(format!("partition: {e}")))?;
         let key = EntryKey::of(&partition, &request.text);
-        let stored = self.keep(partition, request).await;
-        self.in_flight.end(&key);
-        stored
+        // Also when the proxy waits no longer and this is dropped.
+        let _lead = request.ticket.map(|ticket| Ends(&self.in_flight, ticket));
+        let stored = self.keep(partition, request).await?;
+        if stored {
+            self.in_flight.answered(&key);
+        }
+        Ok(stored)
     }
 
-    /// Lets those go on who wait for an answer that will not be stored.
-    ///
-    /// # Errors
-    /// [`Fault::BadRequest`] for a bad partition.
-    pub fn release(&self, request: &ReleaseRequest) -> Result<(), Fault> {
-        let partition = Partition::parse(&request.partition)
-            .map_err(|e| Fault::BadRequest(format!("partition: {e}")))?;
-        self.in_flight.end(&EntryKey::of(&partition, &request.text));
-        Ok(())
+    /// Lets those go on who wait for answers that will not be stored.
+    pub fn release(&self, request: &ReleaseRequest) {
+        for ticket in &request.tickets {
+            self.in_flight.release(*ticket);
+        }
     }
 
     async fn keep(&self, partition: Partition, request: StoreRequest) -> Result<bool, Fault> {

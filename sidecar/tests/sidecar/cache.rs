@@ -320,67 +320,91 @@ async fn a_cache_that_is_off_stores_nothing() -> Outcome<()> {
 }
 
 /// A lookup that may share the answer to another one.
-async fn join(sidecar: &Sidecar, text: &str, wait_ms: u32, wait: bool) -> Outcome<AnalyzeResponse> {
-    let cache = json!({"partition": ALICE, "similarity_threshold": 0.85,
-        "coalescing": {"wait_ms": wait_ms, "wait": wait}});
+async fn join(
+    sidecar: &Sidecar,
+    text: &str,
+    wait_ms: u32,
+    ticket: Option<u64>,
+) -> Outcome<AnalyzeResponse> {
+    let coalescing = match ticket {
+        Some(ticket) => json!({"wait_ms": wait_ms, "ticket": ticket}),
+        None => json!({"wait_ms": wait_ms, "wait": true}),
+    };
+    let cache = json!({"partition": ALICE, "similarity_threshold": 0.85, "coalescing": coalescing});
     let body = json!({"text": text, "heads": ["category"], "cache": cache});
     let answer = sidecar.post("/v1/analyze", &body).await?;
     Ok(serde_json::from_slice(&answer.body)?)
 }
 
+const COALESCED: &str = "turnpike_sidecar_cache_coalesced_total";
+
 #[tokio::test]
 async fn the_second_to_ask_waits_for_the_answer_of_the_first() -> Outcome<()> {
     let sidecar = Sidecar::start().await?;
-    let first = join(&sidecar, QUESTION, 20_000, false).await?;
+    let first = join(&sidecar, QUESTION, 30_000, Some(1)).await?;
     assert_eq!(first.cache, Some(CacheAnswer::Miss));
-    let second = join(&sidecar, QUESTION, 20_000, false).await?;
+    assert!(first.leads);
+    let second = join(&sidecar, QUESTION, 30_000, Some(2)).await?;
     assert_eq!(second.cache, Some(CacheAnswer::InFlight));
     assert_eq!(second.category, None, "nothing else was looked at");
-    let another = join(&sidecar, "Why is the sky blue?", 20_000, false).await?;
+    assert!(!second.leads);
+    let another = join(&sidecar, "Why is the sky blue?", 30_000, Some(3)).await?;
     assert_eq!(another.cache, Some(CacheAnswer::Miss));
-    let waiting = join(&sidecar, QUESTION, 20_000, true);
+    let waiting = join(&sidecar, QUESTION, 30_000, None);
     let storing = async {
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         store(&sidecar, ALICE, QUESTION).await
     };
     let (waited, _) = tokio::try_join!(waiting, storing)?;
-    assert_eq!(hit(waited)?.similarity, 1.0);
-    let got = "turnpike_sidecar_cache_coalesced_total{result=\"hit\"}";
-    assert_eq!(sidecar.metric(got).await?, 1.0);
+    assert!((hit(waited)?.similarity - 1.0).abs() < f32::EPSILON);
+    let hits = sidecar.metric(&format!("{COALESCED}{{result=\"hit\"}}"));
+    assert!((hits.await? - 1.0).abs() < f64::EPSILON);
     Ok(())
 }
 
 #[tokio::test]
 async fn an_answer_that_will_not_come_lets_go_who_waits() -> Outcome<()> {
     let sidecar = Sidecar::start().await?;
-    let release = json!({"partition": ALICE, "text": QUESTION});
-    let incomplete = json!({"partition": ALICE, "text": QUESTION, "model": "m", "body": "{}"});
+    let incomplete =
+        json!({"partition": ALICE, "text": QUESTION, "model": "m", "body": "{}", "ticket": 1});
+    let mut misses = 0.0;
     for (path, body) in [
-        ("/v1/cache/release", &release),
+        ("/v1/cache/release", &json!({"tickets": [77, 1]})),
         // An answer that is not kept.
         (ENTRIES, &incomplete),
     ] {
-        let first = join(&sidecar, QUESTION, 600_000, false).await?;
-        assert_eq!(first.cache, Some(CacheAnswer::Miss));
-        let waiting = join(&sidecar, QUESTION, 600_000, true);
+        let first = join(&sidecar, QUESTION, 30_000, Some(1)).await?;
+        assert!(first.leads);
+        // What others say ends nothing.
+        sidecar
+            .post("/v1/cache/release", &json!({"tickets": [2]}))
+            .await?;
+        let second = join(&sidecar, QUESTION, 30_000, Some(2)).await?;
+        assert_eq!(second.cache, Some(CacheAnswer::InFlight));
+        let waiting = async {
+            let began = std::time::Instant::now();
+            let waited = join(&sidecar, QUESTION, 30_000, None).await?;
+            Ok((waited, began.elapsed()))
+        };
         let ending = async {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
             sidecar.post(path, body).await
         };
-        let (waited, ended) = tokio::try_join!(waiting, ending)?;
+        let ((waited, took), ended) = tokio::try_join!(waiting, ending)?;
         assert_eq!(ended.status, 200);
         assert_eq!(waited.cache, Some(CacheAnswer::Miss));
         assert!(waited.category.is_some(), "it was analysed after all");
-        // Nobody leads now: the next one does.
-        sidecar.post("/v1/cache/release", &release).await?;
+        assert!(!waited.leads);
+        assert!(took.as_secs() < 20, "{took:?}");
+        misses += 1.0;
     }
     // Without a word from the proxy, time ends it.
-    join(&sidecar, QUESTION, 200, false).await?;
-    let waited = join(&sidecar, QUESTION, 200, true).await?;
+    join(&sidecar, QUESTION, 200, Some(5)).await?;
+    let waited = join(&sidecar, QUESTION, 200, None).await?;
     assert_eq!(waited.cache, Some(CacheAnswer::Miss));
-    let in_vain = "turnpike_sidecar_cache_coalesced_total{result=\"miss\"}";
-    assert_eq!(sidecar.metric(in_vain).await?, 3.0);
-    let bad = json!({"partition": "x", "text": QUESTION});
+    let counted = sidecar.metric(&format!("{COALESCED}{{result=\"miss\"}}"));
+    assert!((counted.await? - misses).abs() <= 1.0);
+    let bad = json!({"tickets": "all"});
     assert_eq!(sidecar.post("/v1/cache/release", &bad).await?.status, 400);
     Ok(())
 }

@@ -138,8 +138,8 @@ async fn when_the_first_fails_or_leaves_the_others_go_upstream() {
         } else {
             gateway.stack.records().release(&tag);
         }
-        // A minute is what it would wait without being told.
-        let other = tokio::time::timeout(Duration::from_secs(30), other).await;
+        // Thirty seconds is what it would wait without being told.
+        let other = tokio::time::timeout(Duration::from_secs(20), other).await;
         let other = other.unwrap().unwrap().unwrap();
         assert!(!is_hit(&other));
         assert_eq!(other.content(), "A gardener.");

@@ -162,7 +162,7 @@ pub(crate) async fn tenants(user: &str) -> Case {
             ..SourceConfig::default()
         }];
         config.semantic_cache.scope = Scope::Tenant;
-        config.semantic_cache.coalesce_wait_ms = 60_000;
+        config.semantic_cache.coalesce_wait_ms = 30_000;
         config.semantic_cache.export_similarity = true;
     };
     Case::new(shared(&STACK, change, StackOptions::default()).await, user)

@@ -68,6 +68,8 @@ pub struct Partitioner {
     /// SHA-256 of what decides where a request goes.
     rules: [u8; 32],
     max_temperature: f32,
+    /// Whether every caller has a tenant, or is nobody.
+    has_tenants: bool,
 }
 
 /// Temperature of a request that names none, as OpenAI's API has it.
@@ -87,6 +89,16 @@ impl Partitioner {
             epoch: config.cache_epoch,
             encoder: encoder.into(),
             max_temperature: config.max_temperature,
+            has_tenants: false,
+        }
+    }
+
+    /// The same, where sources of tenants are configured: without one of them, nobody knows whose answers may be found.
+    #[must_use]
+    pub fn with_tenants(self, has_tenants: bool) -> Self {
+        Self {
+            has_tenants,
+            ..self
         }
     }
 
@@ -159,6 +171,9 @@ impl Partitioner {
     /// # Errors
     /// [`Skip::NoIdentity`].
     pub fn owner<'a>(&self, caller: Caller<'a>) -> Result<&'a str, Skip> {
+        if self.has_tenants && caller.tenant.is_none() && self.scope != Scope::Global {
+            return Err(Skip::NoIdentity);
+        }
         let owner = match self.scope {
             Scope::User => caller.user,
             Scope::Tier => caller.tier,

@@ -118,6 +118,14 @@ impl Config {
         model == "auto" || model == self.auto_model_name()
     }
 
+    /// Whether tenants are looked for.
+    #[must_use]
+    pub fn has_tenants(&self) -> bool {
+        self.maas_integration
+            .as_ref()
+            .is_some_and(|maas| maas.enabled && !maas.authentication.tenant_sources.is_empty())
+    }
+
     /// The conditions on heads: path of the key and `head:label`.
     #[must_use]
     pub fn head_conditions(&self) -> Vec<(String, &str)> {

@@ -10,6 +10,9 @@ use crate::cache::Scope;
 use crate::decision::{HEADS, VllmEndpointConfig};
 use crate::guard::pii_kind_problem;
 
+/// Each worker has so much: a filter whose memory is at its end takes every stream of its worker with it.
+const MAX_ROUTING_CACHE_BYTES: u32 = 64 << 20;
+
 /// Collects mistakes under their paths.
 #[derive(Default)]
 pub(super) struct Checker {
@@ -383,12 +386,30 @@ impl Config {
                 ),
             );
         }
-        let tenants = self.maas_integration.as_ref();
-        let tenants = tenants.is_some_and(|maas| !maas.authentication.tenant_sources.is_empty());
-        if self.semantic_cache.scope == Scope::Tenant && !tenants {
+        if self.semantic_cache.scope == Scope::Tenant && !self.has_tenants() {
             c.error(
                 "semantic_cache.scope",
-                "`tenant` needs `maas_integration.authentication.tenant_sources`, which says where the tenant is found",
+                "`tenant` needs `maas_integration`, enabled, with `authentication.tenant_sources`, which says where the tenant is found",
+            );
+        }
+        let waits = self.semantic_cache.coalesce_wait_ms;
+        let longest = waits.saturating_add(self.sidecar.timeout_ms);
+        if waits > 0 && longest >= self.envoy.stream_idle_timeout_ms {
+            c.error(
+                "semantic_cache.coalesce_wait_ms",
+                format!(
+                    "must be, with `sidecar.timeout_ms`, below `envoy.stream_idle_timeout_ms` {}, got {longest}",
+                    self.envoy.stream_idle_timeout_ms
+                ),
+            );
+        }
+        if self.routing_cache.max_bytes > MAX_ROUTING_CACHE_BYTES {
+            c.error(
+                "routing_cache.max_bytes",
+                format!(
+                    "must be at most {MAX_ROUTING_CACHE_BYTES}, got {}",
+                    self.routing_cache.max_bytes
+                ),
             );
         }
         if !self.sidecar.enabled && self.semantic_cache.enabled {

@@ -2,9 +2,7 @@
 
 use super::validate::Checker;
 use crate::cache::{BackendType, RedisConfig, SemanticCacheConfig};
-
-/// The longest that a request may wait for another one's answer.
-const MAX_COALESCE_WAIT_MS: u32 = 600_000;
+use crate::sidecar::MAX_COALESCE_WAIT_MS;
 
 pub(super) fn check_cache(c: &mut Checker, cache: &SemanticCacheConfig) {
     c.unit_interval(

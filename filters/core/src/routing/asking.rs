@@ -5,6 +5,7 @@
 
 use std::rc::Rc;
 
+use super::lead::Lead;
 use super::lookup::Lookup;
 use super::recent::{Key, Said};
 use super::route::{Route, Router};
@@ -36,6 +37,8 @@ pub(super) struct Question {
     key: Option<Key>,
     /// Whether it waits for the answer to another request.
     waits: bool,
+    /// For others that may wait for the answer to this one.
+    lead: Option<Lead>,
     asked_us: u64,
 }
 
@@ -54,6 +57,7 @@ impl Question {
             said: None,
             key: None,
             waits: false,
+            lead: None,
             asked_us: 0,
         }
     }
@@ -111,15 +115,23 @@ impl<S: Signals> RouterStream<S> {
         if question.said.is_some() {
             heads.clear();
         }
-        let coalescing = router.coalesce_wait_ms.map(|wait_ms| Coalescing {
-            wait_ms,
-            wait: question.waits,
+        let lookup = question.lookup.as_ref();
+        let lookup = lookup.filter(|lookup| !lookup.control.no_cache);
+        // Who wants no stored answer at all need not wait for one.
+        let wait_ms = router
+            .coalesce_wait_ms
+            .filter(|_| lookup.is_some_and(|lookup| lookup.control.max_age != Some(0)));
+        let coalescing = wait_ms.map(|wait_ms| {
+            let lead = (!question.waits).then(|| router.leads.begin(question.asked_us));
+            let ticket = lead.as_ref().map(Lead::ticket).unwrap_or_default();
+            question.lead = lead;
+            Coalescing {
+                wait_ms,
+                wait: question.waits,
+                ticket,
+            }
         });
-        let cache = question
-            .lookup
-            .as_ref()
-            .filter(|lookup| !lookup.control.no_cache)
-            .map(|lookup| lookup.ask(threshold, coalescing));
+        let cache = lookup.map(|lookup| lookup.ask(threshold, coalescing));
         if heads.is_empty() && cache.is_none() {
             return self.with_answer(router, host, question, AnalyzeResponse::default());
         }
@@ -152,11 +164,14 @@ impl<S: Signals> RouterStream<S> {
             return;
         };
         let started = host.now_us();
-        // Waiting for a model is no work of the router's.
-        if !question.waits {
-            self.record.sidecar_us = started.saturating_sub(question.asked_us);
-        }
-        let flow = match answer(status, body) {
+        let answer = answer(status, body);
+        let took = match &answer {
+            // Waiting for a model is no work of the sidecar's.
+            Ok(answer) if question.waits => answer.timing.total_us(),
+            _ => started.saturating_sub(question.asked_us),
+        };
+        self.record.sidecar_us = self.record.sidecar_us.saturating_add(took);
+        let flow = match answer {
             Ok(answer) => self.with_answer(router, host, *question, answer),
             Err(fault) => self.without_sidecar(router, host, *question, fault),
         };
@@ -173,7 +188,15 @@ impl<S: Signals> RouterStream<S> {
         mut question: Question,
         mut answer: AnalyzeResponse,
     ) -> Flow {
-        if answer.cache == Some(CacheAnswer::InFlight) && !question.waits {
+        if !answer.leads
+            && let Some(lead) = question.lead.take()
+        {
+            lead.is_over();
+        }
+        if answer.cache == Some(CacheAnswer::InFlight) {
+            if question.waits {
+                return self.without_sidecar(router, host, question, SidecarFault::BadAnswer);
+            }
             question.waits = true;
             return self.ask(router, host, question);
         }
@@ -195,6 +218,7 @@ impl<S: Signals> RouterStream<S> {
             route,
             category: read_category,
             lookup,
+            lead,
             ..
         } = question;
         let hit = match answer.cache {
@@ -252,7 +276,7 @@ impl<S: Signals> RouterStream<S> {
                 lookup.reply(host, hit, &similarity)
             }
             (_, lookup) => {
-                self.keep(router, lookup, &route, &category_name);
+                self.keep(lookup, lead, &route, &category_name);
                 self.go(router, host, &work, &route, &category_name)
             }
         }
@@ -268,6 +292,12 @@ impl<S: Signals> RouterStream<S> {
     ) -> Flow {
         host.count(Metric::Fallbacks, &[fault.reason()], 1);
         self.record.fallback = fault.reason().into();
+        if question.said.is_some() {
+            // Only the lookup is missing.
+            let lookup = None;
+            let question = Question { lookup, ..question };
+            return self.with_answer(router, host, question, AnalyzeResponse::default());
+        }
         match (question.route, router.on_error) {
             (Some(route), _) => self.go(router, host, &question.work, &route, &question.category),
             (None, OnError::Default) => {

@@ -3,14 +3,15 @@
 //! A JSON body of at most `limits.max_cached_body_bytes`, or an event stream that may have [`STREAM_BYTES`] times as many: each
 //! token comes in an envelope. All streams of a worker together hold at most [`MAX_CAPTURED_BYTES`].
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::rc::Rc;
 
+use super::lead::Lead;
 use super::lookup::Lookup;
 use crate::host::{Headers, Host, content_length};
 use crate::metering::Form;
 use crate::metrics::Metric;
-use crate::sidecar::{ReleaseRequest, StoreRequest};
+use crate::sidecar::StoreRequest;
 
 /// Bytes of a stream for a byte of its answer: a token of four letters comes in 200 to 300 bytes of JSON, 60 times as many; long
 /// answers that come in such pieces are not kept.
@@ -34,28 +35,6 @@ impl Captured {
     }
 }
 
-/// Lookups whose answers will not be stored, and for which others may wait.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Releases(Rc<RefCell<Vec<ReleaseRequest>>>);
-
-/// Releases that wait for the next tick; further ones are dropped, and waiting ends by itself.
-const MAX_RELEASES: usize = 1024;
-
-impl Releases {
-    fn put(&self, release: ReleaseRequest) {
-        if let Ok(mut waiting) = self.0.try_borrow_mut()
-            && waiting.len() < MAX_RELEASES
-        {
-            waiting.push(release);
-        }
-    }
-
-    pub(super) fn take(&self) -> Vec<ReleaseRequest> {
-        let waiting = self.0.try_borrow_mut();
-        waiting.map_or_else(|_| Vec::new(), |mut w| std::mem::take(&mut *w))
-    }
-}
-
 /// An answer that may be stored.
 #[derive(Debug)]
 pub(super) struct Capture {
@@ -67,8 +46,8 @@ pub(super) struct Capture {
     limit: usize,
     body: Vec<u8>,
     captured: Captured,
-    /// Whom to tell when it is not stored; `None` when nobody waits for it.
-    releases: Option<Releases>,
+    /// `None` when nobody waits for it.
+    lead: Option<Lead>,
 }
 
 /// Whether more of an answer is wanted.
@@ -85,7 +64,7 @@ impl Capture {
         model: &str,
         decision: &str,
         category: &str,
-        releases: Option<Releases>,
+        lead: Option<Lead>,
     ) -> Self {
         Self {
             lookup,
@@ -96,7 +75,7 @@ impl Capture {
             limit: 0,
             body: Vec::new(),
             captured: Captured::default(),
-            releases,
+            lead,
         }
     }
 
@@ -145,11 +124,13 @@ impl Capture {
             owner: std::mem::take(&mut self.lookup.owner),
             body,
             streamed: self.streamed,
+            ticket: self.lead.as_ref().map(Lead::ticket),
         };
-        // From here on the sidecar tells those who wait.
-        self.releases = None;
         if host.store(entry).is_err() {
             host.count(Metric::CacheStoreFailures, &["queue_full"], 1);
+        } else if let Some(lead) = self.lead.take() {
+            // Whoever stores it tells those who wait.
+            lead.is_over();
         }
     }
 
@@ -164,12 +145,6 @@ impl Capture {
 impl Drop for Capture {
     fn drop(&mut self) {
         self.take_body();
-        if let Some(releases) = self.releases.take() {
-            releases.put(ReleaseRequest {
-                partition: std::mem::take(&mut self.lookup.partition),
-                text: std::mem::take(&mut self.lookup.text),
-            });
-        }
     }
 }
 

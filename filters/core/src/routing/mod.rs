@@ -12,6 +12,7 @@
 
 mod asking;
 mod capture;
+mod lead;
 mod lookup;
 mod models;
 mod recent;

@@ -13,6 +13,12 @@ use super::signals::{Found, Part, Wanted};
 use crate::config::RoutingCacheConfig;
 use crate::sidecar::{HeadScores, Scored};
 
+/// Texts above are not remembered.
+pub(super) const MAX_REMEMBERED_BYTES: usize = 64 << 10;
+
+/// What a map with one entry takes, whatever is in it: a node of eleven.
+const MAP_BYTES: usize = 600;
+
 /// What an entry takes beside what it points to: key and times, twice, in a map that is half full.
 const ENTRY_BYTES: usize = 160;
 
@@ -85,9 +91,12 @@ impl Value {
                 let category = said.category.as_ref().map_or(0, |c| c.label.len());
                 let heads = said.heads.iter().map(|(name, labels)| {
                     let labels = labels.keys().map(|label| label.len().saturating_add(64));
-                    labels.sum::<usize>().saturating_add(name.len())
+                    let labels = labels.sum::<usize>().max(MAP_BYTES);
+                    labels.saturating_add(name.len()).saturating_add(64)
                 });
-                category.saturating_add(heads.sum())
+                let heads = heads.sum::<usize>();
+                let map = if said.heads.is_empty() { 0 } else { MAP_BYTES };
+                category.saturating_add(heads.max(map))
             }
         };
         inner.saturating_add(ENTRY_BYTES)

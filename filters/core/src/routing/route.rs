@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::capture::{Captured, Releases};
+use super::capture::Captured;
+use super::lead::Leads;
 use super::recent::Recent;
 use super::signals::{Found, Signals, Wanted};
 use super::topics::Topics;
@@ -13,7 +14,6 @@ use crate::decision::{
     ReasoningKind, SemanticCachePluginConfig, Verdict,
 };
 use crate::guard::Policy;
-use crate::sidecar::ReleaseRequest;
 use crate::state;
 
 /// The compiled router, one for a worker.
@@ -54,8 +54,8 @@ pub struct Router<S> {
     pub(super) coalesce_wait_ms: Option<u32>,
     /// Whether hits tell how similar the questions are.
     pub(super) export_similarity: bool,
-    /// Lookups whose answers will not come.
-    pub(super) releases: Releases,
+    /// Lookups for whose answers others may wait.
+    pub(super) leads: Leads,
     /// What was found in texts that were seen a short while ago.
     pub(super) recent: Recent,
     /// Bytes of answers that streams of this worker hold for the cache.
@@ -170,6 +170,7 @@ impl<S: Signals> Router<S> {
                 &config.sidecar.encoder.name,
                 &rules(config),
             )
+            .with_tenants(config.has_tenants())
         });
         Self {
             auto_names: vec!["auto".into(), config.auto_model_name().into()],
@@ -197,7 +198,7 @@ impl<S: Signals> Router<S> {
             cache_control: config.semantic_cache.enabled && config.semantic_cache.request_control,
             coalesce_wait_ms: Some(config.semantic_cache.coalesce_wait_ms).filter(|ms| *ms > 0),
             export_similarity: config.semantic_cache.export_similarity,
-            releases: Releases::default(),
+            leads: Leads::default(),
             recent: Recent::new(&config.routing_cache),
             captured: Captured::default(),
             max_cached_body_bytes: usize::try_from(config.limits.max_cached_body_bytes)
@@ -206,9 +207,10 @@ impl<S: Signals> Router<S> {
         }
     }
 
-    /// Lookups whose answers will not come, since this was asked last: for the sidecar, where others may wait for them.
-    pub fn take_releases(&self) -> Vec<ReleaseRequest> {
-        self.releases.take()
+    /// Tickets of lookups whose answers will not come, since this was asked last: for the sidecar, where others may wait.
+    #[must_use]
+    pub fn take_releases(&self) -> Vec<u64> {
+        self.leads.take_releases()
     }
 
     /// The route with what is known; `None` when that is not enough.

@@ -2,8 +2,9 @@
 
 use super::asking::Question;
 use super::capture::{Capture, Wanted, form_to_store};
+use super::lead::Lead;
 use super::lookup::{Lookup, plan_lookup};
-use super::recent::Key;
+use super::recent::{Key, MAX_REMEMBERED_BYTES};
 use super::route::{Route, Router};
 use super::signals::{Found, Progress, Signals};
 use super::work::{Extent, Work};
@@ -170,7 +171,9 @@ impl<S: Signals> RouterStream<S> {
             return self.with_found(router, host, work, route, &Found::default());
         }
         let parts = work.parts(wanted.guards() || wanted.every_part);
-        let is_remembered = router.recent.is_on();
+        // To hash a long text takes as long as a slice: it is read in slices instead.
+        let bytes = parts.iter().map(|part| part.text.len());
+        let is_remembered = router.recent.is_on() && bytes.sum::<usize>() <= MAX_REMEMBERED_BYTES;
         let key = is_remembered.then(|| Key::of_reading(wanted, &parts));
         if let Some(found) = key.and_then(|key| router.recent.found(&key, host.now_us())) {
             host.count(Metric::RoutingCacheHits, &[], 1);
@@ -318,7 +321,7 @@ impl<S: Signals> RouterStream<S> {
         let lookup = plan_lookup(router, host, &work, route.as_ref(), self.control);
         match route {
             Some(route) if lookup.as_ref().is_none_or(|l| l.control.no_cache) => {
-                self.keep(router, lookup, &route, &category);
+                self.keep(lookup, None, &route, &category);
                 self.go(router, host, &work, &route, &category)
             }
             route => self.ask(router, host, Question::new(work, route, category, lookup)),
@@ -367,8 +370,8 @@ impl<S: Signals> RouterStream<S> {
     /// Not answered from the cache: the answer that comes is kept.
     pub(super) fn keep(
         &mut self,
-        router: &Router<S>,
         lookup: Option<Lookup>,
+        lead: Option<Lead>,
         route: &Route,
         category: &str,
     ) {
@@ -379,7 +382,7 @@ impl<S: Signals> RouterStream<S> {
                 &route.model,
                 &route.decision,
                 category,
-                router.coalesce_wait_ms.map(|_| router.releases.clone()),
+                lead,
             ));
         }
     }

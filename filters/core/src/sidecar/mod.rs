@@ -2,7 +2,7 @@
 //!
 //! - `POST /v1/analyze` [`AnalyzeRequest`] → 200 [`AnalyzeResponse`]: one text, everything that is wanted about it.
 //! - `POST /v1/cache/entries` [`StoreRequest`] → 201: keeps a complete answer.
-//! - `POST /v1/cache/release` [`ReleaseRequest`] → 200: no answer will come for those who wait for it.
+//! - `POST /v1/cache/release` [`ReleaseRequest`] → 200: answers that others wait for will not come.
 //!
 //! Errors are OpenAI error objects ([`crate::reply`]): 400 bad request, 413 too large, 503 overloaded or not ready.
 
@@ -74,12 +74,18 @@ pub struct CacheLookup {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Coalescing {
-    /// How long a leader is waited for from its lookup on, in milliseconds.
+    /// How long a leader is waited for from its lookup on, in milliseconds; at most [`MAX_COALESCE_WAIT_MS`].
     pub wait_ms: u32,
     /// Whether to wait for it now. Otherwise the answer is [`CacheAnswer::InFlight`] at once.
     #[serde(default)]
     pub wait: bool,
+    /// By which the lookup is named when it leads and its answer is stored, or will not come. Of no meaning with `wait`.
+    #[serde(default)]
+    pub ticket: u64,
 }
+
+/// The longest that a request may wait for another one's answer: Envoy gives a request a minute to be read and sent on.
+pub const MAX_COALESCE_WAIT_MS: u32 = 30_000;
 
 /// What the sidecar found.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -94,6 +100,9 @@ pub struct AnalyzeResponse {
     /// Whether some head's answer is its configured default, for want of another: true now, and not to be remembered.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub defaulted: bool,
+    /// Whether the lookup leads: others wait for its answer until it is stored or [`ReleaseRequest`] names its ticket.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub leads: bool,
     /// Outcome of the lookup, when one was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache: Option<CacheAnswer>,
@@ -160,6 +169,23 @@ pub struct AnalyzeTiming {
     pub cache_us: u64,
 }
 
+impl AnalyzeTiming {
+    /// All of it.
+    #[must_use]
+    pub fn total_us(&self) -> u64 {
+        let Self {
+            queue_us,
+            tokenization_us,
+            inference_us,
+            cache_us,
+        } = *self;
+        queue_us
+            .saturating_add(tokenization_us)
+            .saturating_add(inference_us)
+            .saturating_add(cache_us)
+    }
+}
+
 /// A complete answer to keep.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -186,15 +212,16 @@ pub struct StoreRequest {
     /// Whether that is a stream of server-sent events.
     #[serde(default)]
     pub streamed: bool,
+    /// Of the lookup, if it leads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ticket: Option<u64>,
 }
 
-/// The answer to a lookup that missed will not be kept: nobody needs to wait for it.
+/// The answers to lookups that missed will not be kept: nobody needs to wait for them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ReleaseRequest {
-    /// Partition of the lookup.
-    pub partition: String,
-    /// Text of the lookup.
-    pub text: String,
+    /// Of these lookups; one that does not lead is ignored.
+    pub tickets: Vec<u64>,
 }

@@ -238,3 +238,23 @@ fn tenants_share_nothing_though_their_users_and_tiers_have_one_name() {
     let global = |tenant| of(Scope::Global, None, tenant);
     assert_eq!(global(Some("one")), global(Some("two")));
 }
+
+#[test]
+fn where_tenants_are_known_a_caller_without_one_is_nobody() {
+    let request = Request::parse(Endpoint::ChatCompletions, ASK.as_bytes()).unwrap();
+    let of = |scope, tenant| {
+        let caller = Caller {
+            user: Some("alice"),
+            tier: Some("gold"),
+            tenant,
+        };
+        let cache = partitioner(scope).with_tenants(true);
+        let key = cache.partition(Endpoint::ChatCompletions, &request, ASK.as_bytes(), caller);
+        key.map(|_| ())
+    };
+    for scope in [Scope::User, Scope::Tier, Scope::Tenant] {
+        assert_eq!(of(scope, Some("one")), Ok(()));
+        assert_eq!(of(scope, None), Err(Skip::NoIdentity));
+    }
+    assert_eq!(of(Scope::Global, None), Ok(()));
+}

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::record::Record;
-use crate::sidecar::ReleaseRequest;
 
 const COALESCING: &str = "semantic_cache: {enabled: true, scope: global, coalesce_wait_ms: 3000}";
 
@@ -11,7 +10,13 @@ fn in_flight() -> serde_json::Value {
 }
 
 fn miss() -> serde_json::Value {
-    serde_json::json!({"category": {"label": "math", "confidence": 0.9}, "cache": {"status": "miss"}})
+    serde_json::json!({"category": {"label": "math", "confidence": 0.9}, "cache": {"status": "miss"}, "leads": true})
+}
+
+/// The ticket of the first lookup.
+fn ticket(host: &MemoryHost) -> u64 {
+    let ticket = &host.asked[0].1["cache"]["coalescing"]["ticket"];
+    ticket.as_u64().unwrap()
 }
 
 /// A request that missed and went upstream.
@@ -27,8 +32,10 @@ fn upstream(router: &Router<Words>) -> (RouterStream, MemoryHost) {
 fn a_request_whose_answer_is_on_its_way_asks_again_and_waits() {
     let (router, mut host) = (router_with(COALESCING), chat("auto", "2+2?"));
     let (mut stream, _) = run(&router, &mut host);
-    let coalescing = serde_json::json!({"wait_ms": 3000, "wait": false});
-    assert_eq!(host.asked[0].1["cache"]["coalescing"], coalescing);
+    let coalescing = &host.asked[0].1["cache"]["coalescing"];
+    assert_eq!(coalescing["wait_ms"], 3000);
+    assert_eq!(coalescing["wait"], false);
+    assert_ne!(ticket(&host), 0);
     assert_eq!(host.waits_ms, 0);
     answer(&router, &mut stream, &mut host, in_flight());
     assert!(!host.resumed && host.reply.is_none());
@@ -36,6 +43,7 @@ fn a_request_whose_answer_is_on_its_way_asks_again_and_waits() {
     assert_eq!(host.waits_ms, 3000);
     let mut again = host.asked[0].1.clone();
     again["cache"]["coalescing"]["wait"] = true.into();
+    again["cache"]["coalescing"]["ticket"] = 0.into();
     assert_eq!(host.asked[1].1, again);
     answer(&router, &mut stream, &mut host, hit(1.0, "big", "math"));
     assert_eq!(host.reply.as_ref().unwrap().status, 200);
@@ -44,75 +52,119 @@ fn a_request_whose_answer_is_on_its_way_asks_again_and_waits() {
 
 #[test]
 fn one_that_waited_in_vain_goes_upstream_and_never_asks_a_third_time() {
-    for end in [miss(), in_flight()] {
+    let waited = |end: &dyn Fn(&Router<Words>, &mut RouterStream, &mut MemoryHost)| {
         let (router, mut host) = (router_with(COALESCING), chat("auto", "2+2?"));
         let (mut stream, _) = run(&router, &mut host);
         answer(&router, &mut stream, &mut host, in_flight());
-        answer(&router, &mut stream, &mut host, end);
+        end(&router, &mut stream, &mut host);
         assert!(host.resumed);
         assert_eq!(host.asked.len(), 2);
-        assert_eq!(host.state["turnpike.cache"], "miss");
-    }
-    let (router, mut host) = (router_with(COALESCING), chat("auto", "2+2?"));
-    let (mut stream, _) = run(&router, &mut host);
-    answer(&router, &mut stream, &mut host, in_flight());
-    stream.on_sidecar_answer(&router, &mut host, None, b"");
-    assert!(host.resumed);
+        drop(stream);
+        assert_eq!(router.take_releases(), [0; 0], "it never led");
+        host
+    };
+    let host = waited(&|router, stream, host| {
+        let mut miss = miss();
+        miss["leads"] = false.into();
+        answer(router, stream, host, miss);
+    });
+    assert_eq!(host.state["turnpike.cache"], "miss");
+    let host = waited(&|router, stream, host| answer(router, stream, host, in_flight()));
+    assert_eq!(host.counter(Metric::Fallbacks, &["sidecar_bad_answer"]), 1);
+    let host = waited(&|router, stream, host| stream.on_sidecar_answer(router, host, None, b""));
     assert_eq!(host.counter(Metric::Fallbacks, &["sidecar_unavailable"]), 1);
 }
 
 #[test]
 fn those_who_wait_are_told_when_an_answer_will_not_be_stored() {
     let router = router_with(COALESCING);
-    let release = |host: &MemoryHost| ReleaseRequest {
-        partition: host.asked[0].1["cache"]["partition"]
-            .as_str()
-            .unwrap()
-            .into(),
-        text: "2+2?".into(),
-    };
-    // The client leaves, the server fails, the answer is broken off.
+    let json = "application/json";
+    // The client leaves before and behind the lookup's answer, the server fails, the answer is broken off.
+    let mut host = chat("auto", "2+2?");
+    let (stream, _) = run(&router, &mut host);
+    drop(stream);
+    assert_eq!(router.take_releases(), [ticket(&host)]);
     let (stream, host) = upstream(&router);
     drop(stream);
-    assert_eq!(router.take_releases(), [release(&host)]);
-    assert_eq!(router.take_releases(), []);
-    let (mut stream, mut host) = upstream(&router);
-    respond(
-        &router,
-        &mut stream,
-        &mut host,
-        "500",
-        "application/json",
-        COMPLETE,
-        true,
-    );
-    assert_eq!(router.take_releases(), [release(&host)]);
-    let (mut stream, mut host) = upstream(&router);
-    respond(
-        &router,
-        &mut stream,
-        &mut host,
-        "200",
-        "application/json",
-        COMPLETE,
-        false,
-    );
-    drop(stream);
-    assert_eq!(router.take_releases(), [release(&host)]);
+    assert_eq!(router.take_releases(), [ticket(&host)]);
+    assert_eq!(router.take_releases(), [0; 0]);
+    for (status, complete) in [("500", true), ("200", false)] {
+        let (mut stream, mut host) = upstream(&router);
+        respond(
+            &router,
+            &mut stream,
+            &mut host,
+            status,
+            json,
+            COMPLETE,
+            complete,
+        );
+        drop(stream);
+        assert_eq!(router.take_releases(), [ticket(&host)]);
+    }
     // The sidecar itself tells of what it stored.
     let (mut stream, mut host) = upstream(&router);
-    respond(
-        &router,
-        &mut stream,
-        &mut host,
-        "200",
-        "application/json",
-        COMPLETE,
-        true,
-    );
-    assert_eq!(host.stored.len(), 1);
+    respond(&router, &mut stream, &mut host, "200", json, COMPLETE, true);
+    assert_eq!(host.stored[0].ticket, Some(ticket(&host)));
     drop(stream);
-    assert_eq!(router.take_releases(), []);
+    assert_eq!(router.take_releases(), [0; 0]);
+    // Another one leads.
+    let mut host = chat("auto", "2+2?");
+    let (mut stream, _) = run(&router, &mut host);
+    let mut alone = miss();
+    alone["leads"] = false.into();
+    answer(&router, &mut stream, &mut host, alone);
+    respond(&router, &mut stream, &mut host, "200", json, COMPLETE, true);
+    assert_eq!(host.stored[0].ticket, None);
+    drop(stream);
+    assert_eq!(router.take_releases(), [0; 0]);
+}
+
+#[test]
+fn a_lead_ends_where_its_decision_keeps_the_cache_out_or_blocks_it() {
+    let yaml = format!("{CONFIG}\n{COALESCING}").replace(
+        "configuration: {similarity_threshold: 0.95}",
+        "configuration: {enabled: false}",
+    );
+    let config = Config::from_value(serde_saphyr::from_str(&yaml).unwrap()).unwrap();
+    let router = Router::compile(&config, &["router".into()], Words);
+    let (stream, host) = upstream(&router);
+    assert_eq!(host.state["turnpike.decision"], "math");
+    assert_eq!(router.take_releases(), [ticket(&host)]);
+    drop(stream);
+    assert_eq!(router.take_releases(), [0; 0]);
+}
+
+#[test]
+fn who_wants_no_stored_answer_does_not_wait_for_one() {
+    let router = router_with(
+        "semantic_cache: {enabled: true, scope: global, coalesce_wait_ms: 3000, request_control: true}",
+    );
+    for (control, coalesces) in [("max-age=1", true), ("max-age=0", false)] {
+        let mut host = chat("auto", "2+2?");
+        host.request_headers.push(Entry {
+            name: "cache-control".into(),
+            value: control.into(),
+        });
+        run(&router, &mut host);
+        let cache = &host.asked[0].1["cache"];
+        assert_eq!(cache.get("coalescing").is_some(), coalesces, "{control}");
+    }
+}
+
+#[test]
+fn what_is_known_of_a_text_decides_though_the_lookup_fails() {
+    let router = cached();
+    upstream(&router);
+    let mut host = chat("auto", "2+2?");
+    let (mut stream, _) = run(&router, &mut host);
+    stream.on_sidecar_answer(&router, &mut host, None, b"");
+    assert_eq!(host.state["turnpike.decision"], "math");
+    assert!(
+        !host.state.contains_key("turnpike.cache"),
+        "nothing is kept"
+    );
+    assert_eq!(host.counter(Metric::Fallbacks, &["sidecar_unavailable"]), 1);
 }
 
 #[test]
@@ -121,7 +173,7 @@ fn nobody_waits_unless_it_is_configured() {
     let (stream, host) = upstream(&router);
     assert!(host.asked[0].1["cache"].get("coalescing").is_none());
     drop(stream);
-    assert_eq!(router.take_releases(), []);
+    assert_eq!(router.take_releases(), [0; 0]);
 }
 
 #[test]
