@@ -8,8 +8,8 @@
 //!    hash. Partition and question of a hash are checked, whatever key led to it.
 //! 4. One task keeps the connections, tries every second when Redis is gone, and meanwhile every call fails at once ([`link`]).
 //!
-//! **Nothing is taken out of a vector set.** `VREM`, and `VADD` for an element that is there, can crash Redis 8.0 to 8.4
-//! (redis/redis#15424: sets that are small and change often; the fixes of 8.2.9 and 8.4.6 are for another case). So elements have
+//! **Nothing is taken out of a vector set.** `VREM`, and `VADD` for an element that is there, can crash Redis
+//! (redis/redis#15424, seen in 8.4 and open: sets that are small and change often). So elements have
 //! names that do not come again, sets expire as a whole, and an invalidation builds anew the sets that it touches ([`whole`]).
 //!
 //! Not done here: eviction, which is Redis' own (`maxmemory-policy`); reading from replicas.
@@ -20,6 +20,7 @@ mod keys;
 mod link;
 mod lookup;
 mod slices;
+mod trouble;
 mod whole;
 
 use std::sync::{Arc, PoisonError, RwLock};
