@@ -125,7 +125,7 @@ impl Host for CountingHost {
         self.calls.published += 1;
     }
 
-    fn ask_sidecar(&mut self, _: &str, _: &[u8]) -> Result<(), HostError> {
+    fn ask_sidecar(&mut self, _: &str, _: &[u8], _: u32) -> Result<(), HostError> {
         Err(HostError)
     }
 

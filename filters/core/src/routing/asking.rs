@@ -191,7 +191,7 @@ impl<S: Signals> RouterStream<S> {
         if !answer.leads
             && let Some(lead) = question.lead.take()
         {
-            lead.is_over();
+            lead.settle();
         }
         if answer.cache == Some(CacheAnswer::InFlight) {
             if question.waits {

@@ -130,7 +130,7 @@ impl Capture {
             host.count(Metric::CacheStoreFailures, &["queue_full"], 1);
         } else if let Some(lead) = self.lead.take() {
             // Whoever stores it tells those who wait.
-            lead.is_over();
+            lead.settle();
         }
     }
 

@@ -21,11 +21,11 @@ struct Inner {
     releases: RefCell<Vec<u64>>,
 }
 
-/// A lookup that may lead. Dropped, however its stream ended, it is one for the sidecar to release: unless it [`Lead::is_over`].
+/// A lookup that may lead. Dropped, however its stream ended, it is one for the sidecar to release: unless it was [settled](Lead::settle).
 #[derive(Debug)]
 pub(super) struct Lead {
     ticket: u64,
-    /// `None` once it is over.
+    /// `None` once it is settled.
     leads: Option<Leads>,
 }
 
@@ -53,7 +53,7 @@ impl Lead {
     }
 
     /// Nobody waits for it, or somebody else tells those who do.
-    pub(super) fn is_over(mut self) {
+    pub(super) fn settle(mut self) {
         self.leads = None;
     }
 }

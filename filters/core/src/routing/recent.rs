@@ -82,10 +82,13 @@ impl Value {
     fn bytes(&self) -> usize {
         let inner = match self {
             Self::Found(found) => {
-                size_of::<Found>()
-                    + size_of_val(found.topics.as_slice())
-                    + size_of_val(found.labels.as_slice())
-                    + size_of_val(found.guards.pii.as_slice())
+                let vectors = [
+                    size_of_val(found.topics.as_slice()),
+                    size_of_val(found.labels.as_slice()),
+                    size_of_val(found.guards.pii.as_slice()),
+                ];
+                let vectors: usize = vectors.into_iter().sum();
+                vectors.saturating_add(size_of::<Found>())
             }
             Self::Said(said) => {
                 let category = said.category.as_ref().map_or(0, |c| c.label.len());
