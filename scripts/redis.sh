@@ -18,7 +18,7 @@ SERVER="$FOLDER/redis-server"
 # new_enough PROGRAM: whether it is a Redis with vector sets.
 new_enough() {
     local version
-    version="$("$1" --version 2>/dev/null | sed -n 's/.* v=\([0-9.]*\) .*/\1/p')"
+    version="$("$1" --version 2>/dev/null | sed -n 's/^Redis server v=\([0-9.]*\) .*/\1/p')"
     [[ -n "$version" ]] && printf '%s\n%s\n' "$NEEDED" "$version" | sort -V -C
 }
 

@@ -67,6 +67,13 @@ struct Ready {
     recent: RecentVectors,
 }
 
+impl Ready {
+    /// When what may be left out must be done, so that the rest is there before the proxy stops waiting at `deadline`.
+    fn before(&self, deadline: tokio::time::Instant) -> tokio::time::Instant {
+        deadline - self.timeout / 10
+    }
+}
+
 impl Service {
     /// A service that is not ready yet.
     #[must_use]

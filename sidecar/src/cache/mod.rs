@@ -122,6 +122,9 @@ impl fmt::Debug for EntryKey {
 pub struct Timestamp(u64);
 
 impl Timestamp {
+    /// The beginning of 1970.
+    pub const EPOCH: Self = Self(0);
+
     /// Now.
     #[must_use]
     pub fn now() -> Self {

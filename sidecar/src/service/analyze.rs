@@ -16,7 +16,7 @@ use super::store::log_failure;
 use super::{Ready, Service, readable};
 use crate::answer::{self, Form, Stamp};
 use crate::batching::Priority;
-use crate::cache::{EntryKey, Found, Lead, Partition, Role, Store, agreement};
+use crate::cache::{EntryKey, Found, Lead, Partition, Role, Store, StoreError, agreement};
 use crate::encoder::Embedding;
 use crate::metrics::{Lookup, Stage};
 
@@ -97,10 +97,12 @@ impl Service {
             response.cache = query.map(|_| CacheAnswer::Miss);
             return Ok(response);
         }
+        let deadline = Instant::now() + ready.timeout;
         let mut lead: Option<Lead> = None;
         if let Some(query) = &query {
             let timing = &mut response.timing;
-            let hit = self.exact(ready, query, &request.text, timing).await;
+            let text = &request.text;
+            let hit = self.exact(ready, query, text, deadline, timing).await;
             if waited {
                 self.metrics.coalesced(hit.is_some());
             }
@@ -117,12 +119,11 @@ impl Service {
                 Role::Alone => {}
             }
         }
-        let deadline = Instant::now() + ready.timeout;
         // The models beside the encoder need not wait for it.
         let texts: Arc<[String]> = [request.text.clone()].into();
         let by_models = async {
             // The language model has a label for want of an answer: it must be there before the proxy stops waiting.
-            let deadline = deadline - ready.timeout / 10;
+            let deadline = ready.before(deadline);
             let engine = &ready.engine;
             let found = engine.classify_by_models(&texts, &wanted, Priority::Route, deadline);
             found.await.map_err(|e| self.inference_fault(&e))
@@ -216,14 +217,12 @@ impl Service {
         ready: &Ready,
         query: &Query,
         text: &str,
+        deadline: Instant,
         timing: &mut AnalyzeTiming,
     ) -> Option<CacheHit> {
         let started_at = std::time::Instant::now();
-        let found = ready.cache.exact(&query.partition, text).await;
-        let found = found.unwrap_or_else(|error| {
-            log_failure(&error);
-            None
-        });
+        let found = ready.cache.exact(&query.partition, text);
+        let found = answered(found, ready.before(deadline)).await.flatten();
         let hit = found.and_then(|found| query.hit(&ready.cache, found));
         timing.cache_us += micros(started_at.elapsed());
         if hit.is_some() {
@@ -275,10 +274,8 @@ impl Service {
             query.threshold,
             MOST_CANDIDATES,
         );
-        let candidates = candidates.await.unwrap_or_else(|error| {
-            log_failure(&error);
-            Vec::new()
-        });
+        let candidates = answered(candidates, ready.before(deadline)).await;
+        let candidates = candidates.unwrap_or_default();
         let mut doubtful = Vec::new();
         // Best first. One that is turned down may have a worse one behind it that is right.
         let mut hit = candidates.into_iter().find_map(|candidate| {
@@ -306,6 +303,15 @@ impl Service {
         }
         hit
     }
+}
+
+/// What a store answers until `deadline`. One that fails or is late has nothing.
+async fn answered<T>(
+    lookup: impl Future<Output = Result<T, StoreError>>,
+    deadline: Instant,
+) -> Option<T> {
+    let found = tokio::time::timeout_at(deadline, lookup).await.ok()?;
+    found.inspect_err(log_failure).ok()
 }
 
 /// The heads and classifiers of these names, `category` aside.

@@ -1,6 +1,7 @@
 //! `/v1/cache/entries`: storing and clearing, and the memory of recent vectors that spares a store its forward.
 
 use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use lru::LruCache;
@@ -11,7 +12,9 @@ use turnpike_core::sidecar::{ReleaseRequest, StoreRequest};
 use super::{STORE_TIMEOUT, Service};
 use crate::answer;
 use crate::batching::Priority;
-use crate::cache::{EntryKey, Filter, InFlight, NewEntry, Partition, Stats, Store, StoreError};
+use crate::cache::{
+    EntryKey, Filter, InFlight, NewEntry, Partition, Stats, Store, StoreError, Timestamp,
+};
 use crate::encoder::Embedding;
 
 /// Vectors remembered between a lookup that missed and the store that follows; one too old is computed again. 1024 of 384
@@ -168,10 +171,18 @@ pub(super) fn store_fault(error: &StoreError) -> Fault {
     })
 }
 
-/// Logs a failure, unless the store does so itself. Its caller goes on without cache.
+/// Whether the last failure was logged a while ago: a store that refuses everything would fill the log.
+fn is_time_to_log() -> bool {
+    static LAST: AtomicU64 = AtomicU64::new(0);
+    let now = Timestamp::now().since(Timestamp::EPOCH).as_secs();
+    LAST.swap(now, Ordering::Relaxed) != now
+}
+
+/// Logs a failure, at most once a second, unless the store does so itself. Its caller goes on without cache.
 pub(super) fn log_failure(error: &StoreError) {
     match error {
-        StoreError::Failed(_) => tracing::error!(%error, "cache"),
+        StoreError::Failed(_) if is_time_to_log() => tracing::error!(%error, "cache"),
+        StoreError::Failed(_) => tracing::debug!(%error, "cache"),
         StoreError::Unavailable => tracing::debug!(%error, "cache"),
     }
 }

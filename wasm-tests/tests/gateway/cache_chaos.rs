@@ -6,6 +6,7 @@
 mod asking;
 mod disk;
 mod load;
+mod redis;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;

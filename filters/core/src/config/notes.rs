@@ -153,10 +153,10 @@ fn redis_notes(cache: &SemanticCacheConfig, sidecar_ms: u32) -> Vec<(&'static st
         }
     }
     // The exact text is looked for before the encoder runs, similar ones after it.
-    if redis.timeout_ms.saturating_mul(2) >= sidecar_ms {
+    if redis.timeout_ms.saturating_mul(3) >= sidecar_ms {
         notes.push((
             "semantic_cache.redis.timeout_ms",
-            format!("a request looks twice, and the proxy waits for {sidecar_ms} ms (`sidecar.timeout_ms`): a slow Redis costs it the sidecar's answer"),
+            format!("a request asks up to three times, and the proxy waits for {sidecar_ms} ms (`sidecar.timeout_ms`): a slow Redis leaves the rest little time"),
         ));
     }
     notes

@@ -132,7 +132,7 @@ fn what_redis_decides_itself_is_noted() {
         [
             format!("semantic_cache.max_bytes: {decided}"),
             format!("semantic_cache.eviction_policy: {decided}"),
-            "semantic_cache.redis.timeout_ms: a request looks twice, and the proxy waits for 250 ms (`sidecar.timeout_ms`): a slow Redis costs it the sidecar's answer".to_owned(),
+            "semantic_cache.redis.timeout_ms: a request asks up to three times, and the proxy waits for 250 ms (`sidecar.timeout_ms`): a slow Redis leaves the rest little time".to_owned(),
         ]
     );
 }

@@ -4,6 +4,9 @@ use super::validate::Checker;
 use crate::cache::{BackendType, RedisConfig, SemanticCacheConfig};
 use crate::sidecar::MAX_COALESCE_WAIT_MS;
 
+/// Ten years.
+const MAX_TTL_SECONDS: u64 = 315_360_000;
+
 pub(super) fn check_cache(c: &mut Checker, cache: &SemanticCacheConfig) {
     c.unit_interval(
         "semantic_cache.similarity_threshold",
@@ -14,6 +17,13 @@ pub(super) fn check_cache(c: &mut Checker, cache: &SemanticCacheConfig) {
     }
     if cache.ttl_seconds == 0 {
         c.error("semantic_cache.ttl_seconds", "must be at least 1, got 0");
+    }
+    if cache.ttl_seconds > MAX_TTL_SECONDS {
+        let message = format!(
+            "must be at most {MAX_TTL_SECONDS}, got {}",
+            cache.ttl_seconds
+        );
+        c.error("semantic_cache.ttl_seconds", message);
     }
     if cache.max_bytes == 0 {
         c.error("semantic_cache.max_bytes", "must be at least 1, got 0");

@@ -63,6 +63,10 @@ impl Keys {
     /// What a key says; `None` of one that is not an entry's or a set's of this prefix.
     pub(super) fn read(&self, key: &str) -> Option<Name> {
         let (encoder, rest) = key.strip_prefix(&self.start)?.split_once(":{")?;
+        // Of a longer prefix that begins like this one.
+        if encoder.contains(':') {
+            return None;
+        }
         let (partition, rest) = rest.split_once("}:")?;
         let kind = match rest.strip_prefix("v:") {
             Some(slice) => Kind::Vectors(Slice::parse(slice)?),
@@ -148,5 +152,15 @@ mod tests {
             assert_eq!(Element::read(name.into()), None);
         }
         assert_eq!(Element::read(vec![0xff; 80]), None);
+    }
+
+    #[test]
+    fn a_key_of_a_longer_prefix_is_not_of_this_one() {
+        let partition = Partition::parse(&"ab".repeat(32)).unwrap();
+        let key = EntryKey::of(&partition, "q");
+        let (short, long) = (Keys::new("turnpike"), Keys::new("turnpike:1"));
+        let written = long.entry("384-ab", &partition, &key);
+        assert!(short.read(&written).is_none());
+        assert!(long.read(&written).is_some());
     }
 }

@@ -293,9 +293,16 @@ impl Link {
         let key = self.keys.encoders();
         let own = name_of(&self.fingerprint);
         let known = cmd("HGETALL").arg(&key).query_async(connection).await?;
-        let name = self
-            .same_encoder(known, None)
-            .unwrap_or_else(|| own.clone());
+        if let Some(name) = self.same_encoder(known, None) {
+            // Writes nothing new: a Redis whose memory is full serves what it has.
+            let _: usize = cmd("HDEL")
+                .arg(&key)
+                .arg("")
+                .query_async(connection)
+                .await?;
+            return Ok(name);
+        }
+        let name = own.clone();
         let mut pipeline = pipe();
         pipeline.atomic();
         let vector = to_bytes(&self.fingerprint.0);
@@ -308,7 +315,7 @@ impl Link {
         pipeline.cmd("HGETALL").arg(&key);
         let (known,) = pipeline.query_async(connection).await?;
         // Another sidecar may have come first, between the two.
-        match self.same_encoder(known, Some(&own)).filter(|_| name == own) {
+        match self.same_encoder(known, Some(&own)) {
             Some(first) => {
                 let () = cmd("HDEL")
                     .arg(&key)

@@ -112,7 +112,7 @@ impl Walk {
         &mut self,
         batch: &[Named],
         filter: &Filter,
-        seen: &mut HashSet<EntryKey>,
+        seen: &mut Seen,
     ) -> Result<Vec<(String, Vec<VectorSet>)>, StoreError> {
         let entries: Vec<(&String, &Name, EntryKey)> = entries(batch).collect();
         if entries.is_empty() {
@@ -129,7 +129,9 @@ impl Walk {
         let named = entries.into_iter().zip(pairs);
         let named = named.filter_map(|((key, name, entry), [values, fields])| {
             let (answer, stored_at) = filtered(values)?;
-            if !filter.names(&name.partition, &answer, stored_at, now) || !seen.insert(entry) {
+            if !filter.names(&name.partition, &answer, stored_at, now)
+                || !seen.insert((name.encoder.clone(), entry))
+            {
                 return None;
             }
             let slices = fields.iter().flatten().filter_map(|f| Slice::of_field(f));
@@ -188,11 +190,11 @@ impl Walk {
         &mut self,
         batch: &[Named],
         time_to_live: Duration,
-        seen: &mut HashSet<EntryKey>,
+        seen: &mut Seen,
         lines: &mpsc::Sender<Result<String, StoreError>>,
     ) -> Result<bool, StoreError> {
         let entries: Vec<(&String, &Name, EntryKey)> = entries(batch)
-            .filter(|(_, _, entry)| seen.insert(*entry))
+            .filter(|(_, name, entry)| seen.insert((name.encoder.clone(), *entry)))
             .collect();
         for entries in entries.chunks(EXPORTED_AT_ONCE) {
             let mut pipeline = pipe();
@@ -219,6 +221,9 @@ impl Walk {
 }
 
 /// The entries among these keys.
+/// Entries that a walk met, with the encoder they were stored for: `SCAN` may give a key twice.
+type Seen = HashSet<(String, EntryKey)>;
+
 fn entries(batch: &[Named]) -> impl Iterator<Item = (&String, &Name, EntryKey)> {
     batch.iter().filter_map(|(key, name)| match name.kind {
         Kind::Entry(entry) => Some((key, name, entry)),
@@ -291,7 +296,7 @@ impl RedisStore {
     ) -> Result<Removed, StoreError> {
         let mut entries = 0;
         for mut walk in self.walks().await? {
-            let (mut seen, mut touched) = (HashSet::new(), HashSet::new());
+            let (mut seen, mut touched) = (Seen::new(), HashSet::new());
             while let Some(batch) = walk.next().await? {
                 let named = walk.named(&batch, &filter, &mut seen).await?;
                 if dry_run {
@@ -337,7 +342,7 @@ impl RedisStore {
         let time_to_live = self.time_to_live();
         tokio::spawn(async move {
             let exported = async {
-                let mut seen = HashSet::new();
+                let mut seen = Seen::new();
                 for node in link.nodes().await? {
                     let mut walk = Walk::new(node, &keys);
                     while let Some(batch) = walk.next().await? {
