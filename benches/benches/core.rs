@@ -7,7 +7,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use turnpike_classify::keywords::Keywords;
 use turnpike_core::Config;
 use turnpike_core::cache::{Caller, Partitioner, Scope, SemanticCacheConfig};
-use turnpike_core::decision::{KeywordOperator, KeywordRuleConfig};
+use turnpike_core::decision::KeywordRuleConfig;
 use turnpike_core::host::Headers;
 use turnpike_core::metering::{Form, Meter, MeterStream, ResponseMeter};
 use turnpike_core::metrics::Metric;
@@ -194,15 +194,14 @@ fn meters(c: &mut Criterion) {
 }
 
 fn decisions(c: &mut Criterion) {
-    let rule = |i: usize| KeywordRuleConfig {
-        patterns: Vec::new(),
-        name: format!("rule{i}"),
-        operator: KeywordOperator::Or,
-        keywords: (0..20).map(|k| format!("keyword {i} {k}")).collect(),
-        case_sensitive: false,
+    let rule = |i: usize| {
+        let keywords: Vec<String> = (0..20).map(|k| format!("keyword {i} {k}")).collect();
+        serde_json::from_value(
+            serde_json::json!({"name": format!("rule{i}"), "keywords": keywords}),
+        )
     };
-    let rules: Vec<KeywordRuleConfig> = (0..20).map(rule).collect();
-    let Ok(keywords) = Keywords::compile(&rules) else {
+    let rules: Result<Vec<KeywordRuleConfig>, _> = (0..20).map(rule).collect();
+    let Some(Ok(keywords)) = rules.ok().map(|rules| Keywords::compile(&rules)) else {
         return;
     };
     let mut group = c.benchmark_group("keywords_400_in_20_rules");

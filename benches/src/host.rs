@@ -65,6 +65,11 @@ impl Host for CountingHost {
         Ok(())
     }
 
+    fn add_request_header(&mut self, _: &str, _: &[u8]) -> Result<(), HostError> {
+        self.calls.edits += 1;
+        Ok(())
+    }
+
     fn remove_request_header(&mut self, _: &[u8]) -> Result<(), HostError> {
         self.calls.edits += 1;
         Ok(())
@@ -102,7 +107,7 @@ impl Host for CountingHost {
         Ok(())
     }
 
-    fn response_chunk(&mut self, _: usize) -> Vec<u8> {
+    fn response_chunk(&mut self, _: usize, _: usize) -> Vec<u8> {
         self.calls.reads += 1;
         self.response_body.clone()
     }

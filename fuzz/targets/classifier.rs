@@ -11,7 +11,7 @@ use turnpike_core::routing::{Found, Part, Progress, Signals as _, Wanted};
 
 static CLASSIFIER: LazyLock<Classifier> = LazyLock::new(|| Classifier::compile(&Config::default()).unwrap());
 
-const ALL: Wanted = Wanted { topics: true, labels: true, every_part: true, jailbreak: true, pii: true, names: true };
+const ALL: Wanted = Wanted { topics: true, labels: true, every_part: true, jailbreak: true, toxicity: true, pii: true, names: true };
 
 fn read(texts: &[&str], step: usize) -> Found {
     let parts = texts.iter().enumerate().map(|(at, text)| Part { text: (*text).to_owned(), topic: at == 0 });

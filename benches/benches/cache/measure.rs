@@ -96,9 +96,13 @@ impl fmt::Display for Lookups {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{:>8.0} {:>8.0} {:>8.0} {:>8.0} {:>8.3}",
-            self.p50_us, self.p99_us, self.cpu_p50_us, self.cpu_p99_us, self.recall
-        )
+            "{:>8.0} {:>8.0} {:>8.0} {:>8.0}",
+            self.p50_us, self.p99_us, self.cpu_p50_us, self.cpu_p99_us
+        )?;
+        match self.recall.is_nan() {
+            true => write!(f, "{:>9}", "-"),
+            false => write!(f, " {:>8.3}", self.recall),
+        }
     }
 }
 

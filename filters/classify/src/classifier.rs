@@ -5,14 +5,16 @@ use std::fmt;
 use turnpike_core::Config;
 use turnpike_core::config::ConfigError;
 use turnpike_core::decision::LabelRef;
-use turnpike_core::guard::Findings;
-use turnpike_core::routing::{Found, Part, Progress, Signals, Wanted};
+use turnpike_core::guard::{Findings, PiiFinding};
+use turnpike_core::routing::{Found, Part, Progress, Signals, TextRules, Wanted};
 
 use crate::keywords::{Keywords, KeywordsError};
+use crate::language::language;
 use crate::model::wordpiece::Reader;
 use crate::model::{self, MODEL, Model, ModelError, OwnHead, Run, Windows};
 use crate::names::{NAMES, Names, NamesError};
 use crate::pii::{self, Detectors};
+use crate::structure::Structures;
 
 /// Bytes of a text that the detectors search between two looks at the clock.
 const PIECE: usize = 1024;
@@ -27,11 +29,13 @@ const LONG_TOKEN: usize = 8192;
 #[derive(Debug)]
 pub struct Classifier {
     keywords: Keywords,
+    structures: Structures,
     detectors: Detectors,
     names: Names,
     model: Model<'static>,
     category: Option<usize>,
     jailbreak: Option<usize>,
+    toxicity: Option<usize>,
 }
 
 /// Why a classifier cannot be made.
@@ -39,6 +43,8 @@ pub struct Classifier {
 pub enum ClassifierError {
     /// `keyword_rules`
     Keywords(KeywordsError),
+    /// `structure_rules`
+    Structures(ConfigError),
     /// The detectors.
     Detectors(regex::Error),
     /// The model.
@@ -57,6 +63,7 @@ impl ClassifierError {
     pub fn located(&self) -> ConfigError {
         match self {
             Self::Keywords(e) => e.located(),
+            Self::Structures(e) => e.clone(),
             Self::Detectors(e) => ConfigError::new("", format!("detectors: {e}")),
             Self::Model(e) => ConfigError::new("", format!("classification model: {e}")),
             Self::Names(e) => ConfigError::new("", format!("names: {e}")),
@@ -101,10 +108,13 @@ impl Classifier {
         Ok(Self {
             keywords: Keywords::compile(&config.keyword_rules)
                 .map_err(ClassifierError::Keywords)?,
+            structures: Structures::compile(&config.structure_rules)
+                .map_err(ClassifierError::Structures)?,
             detectors: Detectors::compile().map_err(ClassifierError::Detectors)?,
             names: Names::read(NAMES, &model).map_err(ClassifierError::Names)?,
             category: model.head("category"),
             jailbreak: model.head("jailbreak"),
+            toxicity: model.head("toxicity"),
             model,
         })
     }
@@ -133,7 +143,8 @@ pub struct Reading {
     at: usize,
     step: Step,
     run: Run,
-    pii: Vec<pii::Finding>,
+    /// What the detectors found, and in which part.
+    pii: Vec<(usize, pii::Finding)>,
 }
 
 /// How far a part was read.
@@ -146,7 +157,7 @@ enum Step {
 
 impl Reading {
     fn first_step(wanted: Wanted) -> Step {
-        if wanted.topics || wanted.labels || wanted.jailbreak {
+        if wanted.topics || wanted.labels || wanted.jailbreak || wanted.toxicity {
             Step::Model(Reader::default())
         } else {
             Step::Detectors(0)
@@ -157,8 +168,15 @@ impl Reading {
 impl Signals for Classifier {
     type Reading = Reading;
 
-    fn keywords(&self, text: &str) -> Vec<bool> {
-        self.keywords.matches(text)
+    fn rules(&self, text: &str) -> TextRules {
+        TextRules {
+            keywords: self.keywords.matches(text),
+            structures: self.structures.matches(text),
+        }
+    }
+
+    fn language(&self, text: &str) -> Option<(&'static str, f32)> {
+        language(text)
     }
 
     fn topics(&self) -> &[String] {
@@ -178,8 +196,11 @@ impl Signals for Classifier {
     }
 
     fn jailbreak_threshold(&self) -> f32 {
-        let head = self.jailbreak.and_then(|at| self.model.heads().get(at));
-        head.map_or(1.0, |head| head.threshold)
+        self.threshold(self.jailbreak)
+    }
+
+    fn toxicity_threshold(&self) -> f32 {
+        self.threshold(self.toxicity)
     }
 
     fn begin(&self, wanted: Wanted, parts: Vec<Part>) -> Reading {
@@ -213,7 +234,10 @@ impl Signals for Classifier {
                 }
                 Step::Detectors(from) => {
                     let to = if wanted.pii || wanted.names {
-                        self.search(&part.text, *from, wanted.names, pii)
+                        let mut found = Vec::new();
+                        let to = self.search(&part.text, *from, wanted.names, &mut found);
+                        pii.extend(found.into_iter().map(|finding| (*at, finding)));
+                        to
                     } else {
                         part.text.len()
                     };
@@ -235,6 +259,7 @@ impl Signals for Classifier {
     fn found(&self, reading: &Reading) -> Found {
         let scores = reading.run.scores(&self.model);
         let of = |head: Option<usize>| head.map(|at| scores.of(at)).unwrap_or_default();
+        let finding = |head| of(head).last().copied().unwrap_or_default();
         Found {
             topics: of(self.category).to_vec(),
             labels: if reading.wanted.labels {
@@ -245,14 +270,18 @@ impl Signals for Classifier {
                 Vec::new()
             },
             guards: Findings {
-                jailbreak: reading
-                    .wanted
-                    .jailbreak
-                    .then(|| of(self.jailbreak).last().copied().unwrap_or_default()),
+                jailbreak: reading.wanted.jailbreak.then(|| finding(self.jailbreak)),
+                toxicity: reading.wanted.toxicity.then(|| finding(self.toxicity)),
                 pii: reading
                     .pii
                     .iter()
-                    .map(|found| (found.kind.name(), found.score))
+                    .map(|(part, found)| PiiFinding {
+                        kind: found.kind.name(),
+                        score: found.score,
+                        part: *part,
+                        start: found.start,
+                        end: found.end,
+                    })
                     .collect(),
             },
         }
@@ -260,6 +289,12 @@ impl Signals for Classifier {
 }
 
 impl Classifier {
+    /// That of a head; where there is none, nothing is found.
+    fn threshold(&self, head: Option<usize>) -> f32 {
+        let head = head.and_then(|at| self.model.heads().get(at));
+        head.map_or(1.0, |head| head.threshold)
+    }
+
     /// Everything that the detectors find in a text, in pieces as a request is read.
     #[must_use]
     pub fn personal_data(&self, text: &str) -> Vec<pii::Finding> {

@@ -5,14 +5,19 @@
 //!    script that writes no spaces (Han, Hiragana, Katakana, Thai …) or with punctuation, that end needs no boundary.
 //! 2. Unless a rule is `case_sensitive`, ASCII letters match in any case; other letters in lower, upper and title case as written.
 //! 3. A pattern counts wherever it matches; its case as that of keywords.
-//! 4. `OR`, `AND`, `NOR` combine the keywords and patterns of a rule.
+//! 4. Keywords of a fuzzy rule may be misspelt ([`fuzzy`]).
+//! 5. `OR`, `AND`, `NOR` combine the keywords and patterns of a rule.
+//!
+//! Confidence, as in vLLM Semantic Router: an `OR` of which one of four keywords is there has 0.5 + 0.5 / 4; all others 1.
 //!
 //! Linear in the text: matches are counted once each, none is retried.
 
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, BuildError, MatchKind};
 use regex::{RegexBuilder, RegexSet, RegexSetBuilder};
 use turnpike_core::config::ConfigError;
-use turnpike_core::decision::{KeywordOperator, KeywordRuleConfig};
+use turnpike_core::decision::{KeywordOperator, KeywordRuleConfig, Signal};
+
+use crate::fuzzy::{self, Fuzzy};
 
 /// The compiled keyword rules.
 #[derive(Debug)]
@@ -24,6 +29,8 @@ pub struct Keywords {
     folded: Automaton,
     exact_patterns: Patterns,
     folded_patterns: Patterns,
+    /// Keywords that may be misspelt: rule, term.
+    fuzzy: Vec<(usize, usize, Fuzzy)>,
 }
 
 #[derive(Debug)]
@@ -34,7 +41,7 @@ struct Rule {
 }
 
 /// Most bytes that all patterns together may take when compiled: each worker holds them.
-const MAX_PATTERN_BYTES: usize = 2 << 20;
+pub(crate) const MAX_PATTERN_BYTES: usize = 2 << 20;
 
 /// Why rules cannot be compiled.
 #[derive(Debug)]
@@ -65,7 +72,7 @@ impl KeywordsError {
 }
 
 /// The last line says what is wrong; those before draw the place.
-fn one_line(error: &regex::Error) -> String {
+pub(crate) fn one_line(error: &regex::Error) -> String {
     let text = error.to_string();
     let last = text.lines().last().unwrap_or_default();
     last.strip_prefix("error: ").unwrap_or(last).to_owned()
@@ -169,10 +176,13 @@ impl Keywords {
     /// # Errors
     /// [`KeywordsError`], with the place of the pattern at fault.
     pub fn compile(rules: &[KeywordRuleConfig]) -> Result<Self, KeywordsError> {
-        let (mut exact, mut folded) = (Vec::new(), Vec::new());
+        let (mut exact, mut folded, mut fuzzy) = (Vec::new(), Vec::new(), Vec::new());
         for (r, rule) in rules.iter().enumerate() {
             for (k, keyword) in rule.keywords.iter().enumerate() {
                 let keyword = keyword.trim();
+                if let Some(edits) = rule.most_edits() {
+                    fuzzy.push((r, k, Fuzzy::new(keyword, edits, rule.case_sensitive)));
+                }
                 if rule.case_sensitive {
                     exact.push((keyword.to_owned(), r, k));
                 } else {
@@ -192,33 +202,55 @@ impl Keywords {
             folded: Automaton::build(folded, true).map_err(KeywordsError::Keywords)?,
             exact_patterns: Patterns::build(rules, true)?,
             folded_patterns: Patterns::build(rules, false)?,
+            fuzzy,
         })
     }
 }
 
 impl Keywords {
-    /// Which rules match: one entry for each, in their order.
+    /// What the rules say: one entry for each, in their order.
     #[must_use]
-    pub fn matches(&self, text: &str) -> Vec<bool> {
+    pub fn matches(&self, text: &str) -> Vec<Signal> {
         let mut found: Vec<Vec<bool>> = self.rules.iter().map(|r| vec![false; r.terms]).collect();
         self.exact.mark(text, &mut found);
         self.folded.mark(text, &mut found);
         self.exact_patterns.mark(text, &mut found);
         self.folded_patterns.mark(text, &mut found);
-        self.rules
-            .iter()
-            .zip(&found)
-            .map(|(rule, found)| match rule.operator {
-                KeywordOperator::Or => found.iter().any(|f| *f),
-                KeywordOperator::And => found.iter().all(|f| *f),
-                KeywordOperator::Nor => !found.iter().any(|f| *f),
-            })
-            .collect()
+        if !self.fuzzy.is_empty() {
+            let words = fuzzy::words(text);
+            for (rule, term, keyword) in &self.fuzzy {
+                let terms = found.get_mut(*rule);
+                if let Some(slot @ false) = terms.and_then(|terms| terms.get_mut(*term)) {
+                    *slot = keyword.is_in(&words);
+                }
+            }
+        }
+        let rules = self.rules.iter().zip(&found);
+        rules.map(|(rule, found)| rule.signal(found)).collect()
     }
 }
 
+impl Rule {
+    fn signal(&self, found: &[bool]) -> Signal {
+        let count = found.iter().filter(|f| **f).count();
+        match self.operator {
+            KeywordOperator::Or if count == 0 => Signal::No,
+            KeywordOperator::Or => {
+                let share = number(count) / number(found.len());
+                Signal::Yes(0.5 + 0.5 * share)
+            }
+            KeywordOperator::And => Signal::of(count == found.len()),
+            KeywordOperator::Nor => Signal::of(count == 0),
+        }
+    }
+}
+
+fn number(count: usize) -> f32 {
+    f32::from(u16::try_from(count).unwrap_or(u16::MAX))
+}
+
 /// The forms that are looked for beside ASCII case.
-fn cases(keyword: &str) -> Vec<String> {
+pub(crate) fn cases(keyword: &str) -> Vec<String> {
     let mut forms = vec![keyword.to_owned()];
     if !keyword.is_ascii() {
         let mut chars = keyword.chars();
@@ -236,7 +268,7 @@ fn cases(keyword: &str) -> Vec<String> {
 }
 
 /// Whether the match at `start..end` is not part of a longer word.
-fn stands_alone(text: &str, start: usize, end: usize) -> bool {
+pub(crate) fn stands_alone(text: &str, start: usize, end: usize) -> bool {
     let (before, matched, after) = (text.get(..start), text.get(start..end), text.get(end..));
     let (Some(before), Some(matched), Some(after)) = (before, matched, after) else {
         return false;
@@ -252,7 +284,7 @@ fn in_word(c: char) -> bool {
 }
 
 /// Scripts without spaces between words: Thai to Myanmar, Khmer, Hiragana to CJK ideographs and their extensions.
-fn writes_no_spaces(c: char) -> bool {
+pub(crate) fn writes_no_spaces(c: char) -> bool {
     matches!(u32::from(c), 0x0E00..=0x109F | 0x1780..=0x17FF | 0x3040..=0x30FF | 0x3400..=0x9FFF | 0xF900..=0xFAFF | 0x2_0000..=0x3_FFFF)
 }
 
@@ -272,13 +304,21 @@ mod tests {
             keywords: keywords.iter().map(|k| (*k).to_owned()).collect(),
             patterns: Vec::new(),
             case_sensitive,
+            ..serde_json::from_str(r#"{"name": "r"}"#).unwrap()
+        }
+    }
+
+    impl Keywords {
+        fn which(&self, text: &str) -> Vec<bool> {
+            let signals = self.matches(text).into_iter();
+            signals.map(|s| s != Signal::No).collect()
         }
     }
 
     fn any(keywords: &[&str], text: &str) -> bool {
         Keywords::compile(&[rule(KeywordOperator::Or, keywords, false)])
             .unwrap()
-            .matches(text)[0]
+            .which(text)[0]
     }
 
     #[test]
@@ -314,10 +354,10 @@ mod tests {
             rule(KeywordOperator::Or, &["ERROR"], true),
         ];
         let keywords = Keywords::compile(&rules).unwrap();
-        assert_eq!(keywords.matches("b a error"), [true, false, false]);
-        assert_eq!(keywords.matches("b ERROR"), [false, true, true]);
+        assert_eq!(keywords.which("b a error"), [true, false, false]);
+        assert_eq!(keywords.which("b ERROR"), [false, true, true]);
         assert_eq!(
-            Keywords::compile(&[]).unwrap().matches("a"),
+            Keywords::compile(&[]).unwrap().which("a"),
             Vec::<bool>::new()
         );
     }
@@ -351,15 +391,15 @@ mod tests {
         ];
         let keywords = Keywords::compile(&rules).unwrap();
         assert_eq!(
-            keywords.matches("I was CHARGED TWICE"),
+            keywords.which("I was CHARGED TWICE"),
             [true, false, true, false]
         );
         assert_eq!(
-            keywords.matches("my order AB-12345"),
+            keywords.which("my order AB-12345"),
             [false, true, true, true]
         );
         assert_eq!(
-            keywords.matches("my order ab-12345 X7"),
+            keywords.which("my order ab-12345 X7"),
             [false, false, false, true]
         );
     }
@@ -398,7 +438,7 @@ mod tests {
             false,
         )];
         let text = "a".repeat(200_000) + "!";
-        assert_eq!(Keywords::compile(&rules).unwrap().matches(&text), [false]);
+        assert_eq!(Keywords::compile(&rules).unwrap().which(&text), [false]);
     }
 
     proptest! {
@@ -407,8 +447,33 @@ mod tests {
             prop_assume!(!keyword.trim().is_empty());
             let keywords = Keywords::compile(&[rule(KeywordOperator::Or, &[&keyword], true)]).unwrap();
             let spaced = format!("{text} {} {text}", keyword.trim());
-            prop_assert!(keywords.matches(&spaced)[0]);
-            let _ = keywords.matches(&text);
+            prop_assert!(keywords.which(&spaced)[0]);
+            let _ = keywords.which(&text);
         }
+    }
+
+    #[test]
+    fn confidence_grows_with_the_share_of_keywords_that_are_there() {
+        let matches = |operator, text| {
+            let rules = [rule(operator, &["a", "b", "c", "d"], false)];
+            Keywords::compile(&rules).unwrap().matches(text)
+        };
+        assert_eq!(matches(KeywordOperator::Or, "a"), [Signal::Yes(0.625)]);
+        assert_eq!(matches(KeywordOperator::Or, "d c b a"), [Signal::Yes(1.0)]);
+        assert_eq!(matches(KeywordOperator::And, "d c b a"), [Signal::Yes(1.0)]);
+        assert_eq!(matches(KeywordOperator::Nor, "e"), [Signal::Yes(1.0)]);
+    }
+
+    #[test]
+    fn a_fuzzy_rule_finds_what_is_misspelt_beside_what_is_not() {
+        let mut fuzzy = rule(KeywordOperator::And, &["kubernetes", "ingress"], false);
+        fuzzy.fuzzy_match = true;
+        let mut one_edit = rule(KeywordOperator::Or, &["kubernetes"], false);
+        (one_edit.fuzzy_match, one_edit.fuzzy_threshold) = (true, Some(1));
+        let exact = rule(KeywordOperator::Or, &["kubernetes"], false);
+        let keywords = Keywords::compile(&[fuzzy, one_edit, exact]).unwrap();
+        assert_eq!(keywords.which("kubernets ingres"), [true, true, false]);
+        assert_eq!(keywords.which("kubrnets ingress"), [true, false, false]);
+        assert_eq!(keywords.which("kubernetes"), [false, true, true]);
     }
 }

@@ -1,6 +1,6 @@
 //! Signals that are found in the text itself, without asking anybody.
 //!
-//! [`keywords`]: the keyword rules of the configuration, all in one pass. [`pii`]: personal data and secrets that have a form.
+//! [`keywords`]: the keyword rules of the configuration, all in one pass. [`structure`]: counts and sequences. [`language`]: the language. [`pii`]: personal data and secrets that have a form.
 //! [`model`]: topic, attack, toxicity, difficulty, need for news, by a small model. [`Classifier`]: all of them for one request.
 //! No host, no I/O.
 
@@ -15,10 +15,13 @@
 )]
 
 mod classifier;
+mod fuzzy;
 pub mod keywords;
+pub mod language;
 pub mod model;
 pub mod names;
 pub mod pii;
 pub mod route;
+pub mod structure;
 
 pub use classifier::{Classifier, ClassifierError};

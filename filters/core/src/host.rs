@@ -49,6 +49,11 @@ pub trait Host {
     /// # Errors
     /// The request must then not go upstream as if it were set.
     fn set_request_header(&mut self, name: &str, value: &[u8]) -> Result<(), HostError>;
+    /// Adds a value of a request header.
+    ///
+    /// # Errors
+    /// The request must then not go upstream as if it were there.
+    fn add_request_header(&mut self, name: &str, value: &[u8]) -> Result<(), HostError>;
     /// Removes a request header, all its values.
     ///
     /// # Errors
@@ -77,9 +82,9 @@ pub trait Host {
     /// # Errors
     /// The response must then not pass as if it were gone.
     fn remove_response_header(&mut self, name: &[u8]) -> Result<(), HostError>;
-    /// The chunk of the response body that is passing.
-    fn response_chunk(&mut self, size: usize) -> Vec<u8>;
-    /// Sends other bytes instead of the passing chunk of `size` bytes.
+    /// `size` bytes from the offset `from` of what is passing of the response body: a chunk, behind what is held.
+    fn response_chunk(&mut self, from: usize, size: usize) -> Vec<u8>;
+    /// Sends other bytes instead of the first `size` that are passing or held.
     fn replace_response_chunk(&mut self, size: usize, bytes: &[u8]);
     /// A value that this or another filter of the stream published.
     fn filter_state(&mut self, key: &str) -> Option<Vec<u8>>;
@@ -117,9 +122,11 @@ pub trait Host {
 }
 
 mod action;
+mod dry;
 mod headers;
 
 pub(crate) use action::{content_length, endpoint, hyphenated, refuse, replace_body};
+pub use dry::DryHost;
 pub use headers::{Header, Headers, Iter, Repeated};
 
 #[cfg(test)]

@@ -14,6 +14,7 @@
 )]
 
 pub mod cache;
+pub mod clock;
 pub mod config;
 pub mod decision;
 pub mod guard;
@@ -22,11 +23,13 @@ pub mod identity;
 pub mod json;
 pub mod metering;
 pub mod metrics;
+pub mod output;
 mod record;
 pub mod reply;
 pub mod request;
 pub mod routing;
 pub mod sidecar;
+pub mod signal;
 pub mod sse;
 pub mod state;
 

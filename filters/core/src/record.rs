@@ -62,6 +62,10 @@ pub(crate) struct Record {
     pub(crate) sidecar_us: u64,
     /// How similar the questions of a hit are, as it shall be told; empty when not.
     pub(crate) similarity: Cow<'static, str>,
+    /// What an output guard found in an answer whose headers have not gone; empty when nothing.
+    pub(crate) response_warnings: Cow<'static, str>,
+    /// Headers that say what matched, as [`pack_debug`] writes them; empty when nobody asked.
+    pub(crate) debug: Cow<'static, str>,
 }
 
 impl Default for Record {
@@ -73,6 +77,8 @@ impl Default for Record {
             reasoning: false,
             cache: Cache::Skip,
             similarity: "".into(),
+            response_warnings: "".into(),
+            debug: "".into(),
             system_prompt: false,
             fallback: "".into(),
             pii_types: "".into(),
@@ -89,6 +95,26 @@ impl Default for Record {
 
 fn text(field: &str) -> Cow<'static, str> {
     Cow::Owned(field.to_owned())
+}
+
+/// Headers in one field of a record: name and value by a tab, one behind the other by another. What would break a header, or a record, is
+/// left out.
+pub(crate) fn pack_debug(headers: &[(String, String)]) -> String {
+    let plain = |text: &str| text.chars().filter(|c| !c.is_control()).collect::<String>();
+    let mut packed = String::new();
+    for (name, value) in headers {
+        packed.push_str(&plain(name));
+        packed.push('\t');
+        packed.push_str(&plain(value));
+        packed.push('\t');
+    }
+    packed
+}
+
+/// The headers that [`pack_debug`] packed.
+pub(crate) fn debug_headers(packed: &str) -> impl Iterator<Item = (&str, &str)> {
+    let mut fields = packed.split_terminator('\t');
+    std::iter::from_fn(move || Some((fields.next()?, fields.next()?)))
 }
 
 fn on_off(on: bool) -> &'static str {
@@ -141,6 +167,11 @@ impl Record {
         }
     }
 
+    /// Tells the meter what has changed since.
+    pub(crate) fn publish_again(&self, host: &mut impl Host) {
+        host.set_filter_state(state::ROUTE, self.pack().as_bytes());
+    }
+
     /// What was published for the meter.
     pub(crate) fn published(host: &mut impl Host) -> Self {
         let packed = host.filter_state(state::ROUTE);
@@ -156,6 +187,8 @@ impl Record {
             decision,
             category,
             similarity,
+            response_warnings,
+            debug,
             fallback,
             pii_types,
             prompt_bytes,
@@ -168,7 +201,7 @@ impl Record {
         let (jailbreak, blocked) = (on_off(self.jailbreak), on_off(self.blocked));
         let cache = self.cache.name();
         format!(
-            "{model}\n{decision}\n{category}\n{reasoning}\n{cache}\n{system_prompt}\n{fallback}\n{pii_types}\n{jailbreak}\n{blocked}\n{stream}\n{usage}\n{prompt_bytes}\n{router_us}\n{sidecar_us}\n{similarity}\n"
+            "{model}\n{decision}\n{category}\n{reasoning}\n{cache}\n{system_prompt}\n{fallback}\n{pii_types}\n{jailbreak}\n{blocked}\n{stream}\n{usage}\n{prompt_bytes}\n{router_us}\n{sidecar_us}\n{similarity}\n{response_warnings}\n{debug}\n"
         )
     }
 
@@ -196,6 +229,8 @@ impl Record {
             router_us: next()?.parse().ok()?,
             sidecar_us: next()?.parse().ok()?,
             similarity: text(next()?),
+            response_warnings: text(next()?),
+            debug: text(next()?),
         })
     }
 }
@@ -214,6 +249,8 @@ mod tests {
             reasoning: true,
             cache: Cache::Miss,
             similarity: "0.9012".into(),
+            response_warnings: "response_toxicity".into(),
+            debug: pack_debug(&[("x-vsr-matched-keywords".into(), "a,b".into())]).into(),
             system_prompt: false,
             fallback: "".into(),
             pii_types: "CREDIT_CARD,US_SSN".into(),

@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::guard::Block;
+use crate::output::Breach;
 
 /// Why a request is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,8 +30,16 @@ pub enum Fault {
     SidecarUnavailable,
     /// A guard found what may not pass, and the API or the configuration wants an error.
     Blocked(Block),
+    /// An output guard found what may not pass in the answer.
+    ResponseBlocked(Breach),
+    /// An output guard cannot read the answer, for this reason, and `guards.on_budget` is `block`.
+    ResponseUnread(&'static str),
     /// Guards could not read the request within `guards.budget_ms`, and `guards.on_budget` is `block`.
     NotJudged,
+    /// A decision answers by itself, and the API has no answer of text.
+    NoAnswer,
+    /// Only those may ask whom `explain.trusted` names.
+    NotTrusted,
     /// The sidecar has no place or time for the request.
     Overloaded,
     /// A mistake of ours.
@@ -47,7 +56,8 @@ impl Fault {
             Self::UnknownModel(_) | Self::UnknownPath(_) => 404,
             Self::MethodNotAllowed => 405,
             Self::TooLarge(_) | Self::NotJudged => 413,
-            Self::Blocked(_) => 403,
+            Self::Blocked(_) | Self::ResponseBlocked(_) | Self::NoAnswer | Self::NotTrusted => 403,
+            Self::ResponseUnread(_) => 502,
             Self::SidecarUnavailable | Self::Overloaded => 503,
             Self::Internal(_) => 500,
         }
@@ -68,22 +78,26 @@ impl Fault {
             Self::SidecarUnavailable => "sidecar_unavailable",
             Self::Overloaded => "overloaded",
             Self::Blocked(block) => block.code(),
+            Self::ResponseBlocked(_) => "response_blocked",
+            Self::ResponseUnread(_) => "response_not_judged",
             Self::NotJudged => "guard_budget_exceeded",
+            Self::NoAnswer => "not_served",
+            Self::NotTrusted => "not_trusted",
             Self::Internal(_) => "internal_error",
         }
     }
 
-    fn kind(&self) -> &'static str {
+    pub(crate) fn kind(&self) -> &'static str {
         match self.status() {
             401 => "authentication_error",
             403 => "permission_error",
             503 => "service_unavailable_error",
-            500 => "server_error",
+            500 | 502 => "server_error",
             _ => "invalid_request_error",
         }
     }
 
-    fn message(&self) -> String {
+    pub(crate) fn message(&self) -> String {
         match self {
             Self::BadRequest(what) => what.clone(),
             Self::RepeatedHeader(name) => {
@@ -102,10 +116,18 @@ impl Fault {
             }
             Self::Overloaded => "The server is overloaded; try again later.".into(),
             Self::Blocked(block) => block.message(),
+            Self::ResponseBlocked(breach) => format!("Response blocked: {}.", breach.what()),
+            Self::ResponseUnread(why) => {
+                format!(
+                    "Response blocked: the guards cannot read the answer of the model, because {why}."
+                )
+            }
             Self::NotJudged => {
                 "The request is too long to be checked by the guards in time; send less text."
                     .into()
             }
+            Self::NotTrusted => "Only trusted callers may ask for explanations.".into(),
+            Self::NoAnswer => "Requests of this kind are not served.".into(),
             Self::Internal(what) => format!("Internal error: {what}."),
         }
     }

@@ -8,8 +8,8 @@
 
 /// What a stream is told to.
 pub trait EventSink {
-    /// The next bytes of the event's data.
-    fn data(&mut self, bytes: &[u8]);
+    /// The next bytes of the event's data, which stand at the stream offset `at`; the line feed between two lines stands nowhere.
+    fn data(&mut self, at: u64, bytes: &[u8]);
     /// The event ends; `end` is the offset behind its blank line.
     fn end(&mut self, end: u64);
     /// The LF of a CRLF that came in a later chunk than its CR belongs to the event that just ended.
@@ -78,7 +78,7 @@ impl Framer {
                     .unwrap_or((bytes, &[]));
                 if !part.is_empty() {
                     if self.line == Line::Value {
-                        sink.data(part);
+                        sink.data(self.offset, part);
                     }
                     self.after_cr = false;
                     self.advance(part.len());
@@ -131,12 +131,13 @@ impl Framer {
 
     fn start_data(&mut self, sink: &mut impl EventSink) {
         if self.has_data {
-            sink.data(b"\n");
+            sink.data(self.offset, b"\n");
         }
         self.has_data = true;
     }
 
     fn line_byte(&mut self, byte: u8, sink: &mut impl EventSink) {
+        let at = self.offset.saturating_sub(1);
         self.line = match self.line {
             Line::Start if byte == b'd' => Line::Field(1),
             Line::Field(seen) if DATA.get(usize::from(seen)) == Some(&byte) => {
@@ -146,12 +147,12 @@ impl Framer {
             Line::Colon => {
                 self.start_data(sink);
                 if byte != b' ' {
-                    sink.data(&[byte]);
+                    sink.data(at, &[byte]);
                 }
                 Line::Value
             }
             Line::Value => {
-                sink.data(&[byte]);
+                sink.data(at, &[byte]);
                 Line::Value
             }
             _ => Line::Skip,
@@ -170,8 +171,22 @@ mod tests {
         data: Vec<u8>,
     }
 
+    /// Where data stands.
+    #[derive(Default)]
+    struct Places(Vec<(u64, Vec<u8>)>);
+
+    impl EventSink for Places {
+        fn data(&mut self, at: u64, bytes: &[u8]) {
+            if bytes != b"\n" {
+                self.0.push((at, bytes.to_vec()));
+            }
+        }
+        fn end(&mut self, _end: u64) {}
+        fn late_line_feed(&mut self, _end: u64) {}
+    }
+
     impl EventSink for Events {
-        fn data(&mut self, bytes: &[u8]) {
+        fn data(&mut self, _at: u64, bytes: &[u8]) {
             self.data.extend_from_slice(bytes);
         }
         fn end(&mut self, end: u64) {
@@ -208,6 +223,23 @@ mod tests {
     fn only_one_space_is_taken_and_other_fields_are_skipped() {
         let found = events(&[b"data:  a\ndatax: no\ndat: no\n:comment\nid: 1\ndata\n\n"]);
         assert_eq!(found.done[0].0, b" a\n");
+    }
+
+    #[test]
+    fn data_stands_where_it_is_told() {
+        let stream = b"data: {\"a\":1}\r\n: x\r\ndata:b c\n\nid: 7\ndata: [DONE]\n\n";
+        for size in [1, 3, stream.len()] {
+            let (mut framer, mut places) = (Framer::new(), Places::default());
+            for chunk in stream.chunks(size) {
+                framer.push(chunk, &mut places);
+            }
+            for (at, bytes) in &places.0 {
+                let at = usize::try_from(*at).unwrap();
+                assert_eq!(&stream[at..at + bytes.len()], bytes);
+            }
+            let bytes: usize = places.0.iter().map(|(_, bytes)| bytes.len()).sum();
+            assert_eq!(bytes, "{\"a\":1}b c[DONE]".len());
+        }
     }
 
     #[test]

@@ -33,6 +33,8 @@ pub const BLOCK: &str = "turnpike.block";
 pub const PII_TYPES: &str = "turnpike.pii_types";
 /// `true` when a guard found an attack; absent otherwise (router → log).
 pub const JAILBREAK: &str = "turnpike.jailbreak";
+/// What an output guard found in the answer; absent otherwise (router → log).
+pub const RESPONSE_WARNINGS: &str = "turnpike.response_warnings";
 /// `true` when the client asked for a stream (router → log).
 pub const STREAM: &str = "turnpike.stream";
 /// Prompt tokens counted (meter → log).

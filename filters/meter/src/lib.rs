@@ -18,6 +18,7 @@ use std::rc::Rc;
 
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{Action, ContextType, LogLevel};
+use turnpike_core::config::FilterConfig;
 use turnpike_core::host::Flow;
 use turnpike_core::metering::{Meter, MeterStream};
 use turnpike_shell::{Counters, WasmHost, configuration};
@@ -38,7 +39,7 @@ impl Context for Root {}
 impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {
         let mut host = WasmHost::new(Rc::clone(&self.counters), None);
-        self.meter = configuration("meter", size)
+        self.meter = configuration("meter", size, FilterConfig::read_for_meter)
             .map(|(filters, config)| Rc::new(Meter::compile(&config, &filters, &mut host)));
         self.meter.is_some()
     }

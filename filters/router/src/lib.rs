@@ -23,6 +23,7 @@ use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::{Action, ContextType, LogLevel};
 use turnpike_classify::Classifier;
 use turnpike_core::Config;
+use turnpike_core::config::FilterConfig;
 use turnpike_core::host::Flow;
 use turnpike_core::routing::{Router, RouterStream};
 use turnpike_shell::{
@@ -170,7 +171,7 @@ impl Context for Root {
 
 impl RootContext for Root {
     fn on_configure(&mut self, size: usize) -> bool {
-        configuration("router", size)
+        configuration("router", size, FilterConfig::read)
             .is_some_and(|(filters, config)| self.compile(&config, &filters))
     }
 
@@ -275,16 +276,23 @@ impl HttpContext for Stream {
         self.with(|s| s.stream.on_request_body(&s.router, &mut s.host))
     }
 
-    fn on_http_response_headers(&mut self, _num_headers: usize, _end_of_stream: bool) -> Action {
+    fn on_http_response_headers(&mut self, _num_headers: usize, end_of_stream: bool) -> Action {
         self.with(|s| {
-            s.stream.on_response_headers(&s.router, &mut s.host);
-            Flow::Continue
+            s.stream
+                .on_response_headers(&s.router, &mut s.host, end_of_stream)
         })
     }
 
     fn on_http_response_body(&mut self, size: usize, end_of_stream: bool) -> Action {
         self.with(|s| {
-            s.stream.on_response_body(&mut s.host, size, end_of_stream);
+            s.stream
+                .on_response_body(&s.router, &mut s.host, size, end_of_stream)
+        })
+    }
+
+    fn on_http_response_trailers(&mut self, _num_trailers: usize) -> Action {
+        self.with(|s| {
+            s.stream.on_response_trailers(&s.router, &mut s.host);
             Flow::Continue
         })
     }

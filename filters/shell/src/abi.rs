@@ -61,6 +61,13 @@ unsafe extern "C" {
         value: *const u8,
         value_size: usize,
     ) -> u32;
+    fn proxy_add_header_map_value(
+        map: u32,
+        key: *const u8,
+        key_size: usize,
+        value: *const u8,
+        value_size: usize,
+    ) -> u32;
     fn proxy_remove_header_map_value(map: u32, key: *const u8, key_size: usize) -> u32;
     fn proxy_get_buffer_bytes(
         buffer: u32,
@@ -184,17 +191,31 @@ pub(crate) fn set_header(map: Map, name: &str, value: &[u8]) -> Result<(), Refus
     })
 }
 
+/// Adds a value of a header.
+pub(crate) fn add_header(map: Map, name: &str, value: &[u8]) -> Result<(), Refused> {
+    // SAFETY: both slices live through the call.
+    ok(unsafe {
+        proxy_add_header_map_value(
+            map as u32,
+            name.as_ptr(),
+            name.len(),
+            value.as_ptr(),
+            value.len(),
+        )
+    })
+}
+
 /// Removes a header, all its values.
 pub(crate) fn remove_header(map: Map, name: &[u8]) -> Result<(), Refused> {
     // SAFETY: `name` lives through the call.
     ok(unsafe { proxy_remove_header_map_value(map as u32, name.as_ptr(), name.len()) })
 }
 
-/// Up to `max_size` bytes from the start of a buffer; empty when there is none.
-pub(crate) fn buffer(buffer: Buffer, max_size: usize) -> Result<Vec<u8>, Refused> {
+/// Up to `max_size` bytes from the offset `from` of a buffer; empty when there is none.
+pub(crate) fn buffer(buffer: Buffer, from: usize, max_size: usize) -> Result<Vec<u8>, Refused> {
     // SAFETY: both pointers live through the call.
     let read = bytes(|data, size| unsafe {
-        proxy_get_buffer_bytes(buffer as u32, 0, max_size, data, size)
+        proxy_get_buffer_bytes(buffer as u32, from, max_size, data, size)
     });
     found(read).map(Option::unwrap_or_default)
 }

@@ -74,8 +74,8 @@ impl WasmHost {
             .unwrap_or_default()
     }
 
-    fn buffer(&self, buffer: Buffer, size: usize) -> Vec<u8> {
-        self.got("get_buffer", abi::buffer(buffer, size))
+    fn buffer(&self, buffer: Buffer, from: usize, size: usize) -> Vec<u8> {
+        self.got("get_buffer", abi::buffer(buffer, from, size))
             .unwrap_or_default()
     }
 }
@@ -89,12 +89,16 @@ impl Host for WasmHost {
         self.done("set_header", abi::set_header(Map::Request, name, value))
     }
 
+    fn add_request_header(&mut self, name: &str, value: &[u8]) -> Result<(), HostError> {
+        self.done("add_header", abi::add_header(Map::Request, name, value))
+    }
+
     fn remove_request_header(&mut self, name: &[u8]) -> Result<(), HostError> {
         self.done("remove_header", abi::remove_header(Map::Request, name))
     }
 
     fn request_body(&mut self) -> Vec<u8> {
-        self.buffer(Buffer::RequestBody, ALL)
+        self.buffer(Buffer::RequestBody, 0, ALL)
     }
 
     fn replace_request_body(&mut self, body: &[u8]) -> Result<(), HostError> {
@@ -131,8 +135,8 @@ impl Host for WasmHost {
         self.done("remove_header", abi::remove_header(Map::Response, name))
     }
 
-    fn response_chunk(&mut self, size: usize) -> Vec<u8> {
-        self.buffer(Buffer::ResponseBody, size)
+    fn response_chunk(&mut self, from: usize, size: usize) -> Vec<u8> {
+        self.buffer(Buffer::ResponseBody, from, size)
     }
 
     fn replace_response_chunk(&mut self, size: usize, bytes: &[u8]) {
@@ -246,6 +250,6 @@ pub fn call_answer(num_headers: usize, body_size: usize) -> (Option<u16>, Vec<u8
         .and_then(|value| std::str::from_utf8(&value).ok()?.parse().ok());
     (
         status,
-        abi::buffer(Buffer::CallResponseBody, body_size).unwrap_or_default(),
+        abi::buffer(Buffer::CallResponseBody, 0, body_size).unwrap_or_default(),
     )
 }

@@ -24,16 +24,20 @@ pub use outbox::Outbox;
 use std::time::Duration;
 
 use turnpike_core::Config;
-use turnpike_core::config::FilterConfig;
+use turnpike_core::config::ConfigErrors;
 
 /// Name of the Envoy cluster that leads to the sidecar.
 pub const SIDECAR_CLUSTER: &str = "turnpike_sidecar";
 
-/// Reads the plugin configuration; on a mistake logs every one and gives `None`, so that Envoy refuses to start.
+/// Reads the plugin configuration by `read`; on a mistake logs every one and gives `None`, so that Envoy refuses to start.
 #[must_use]
-pub fn configuration(filter: &str, size: usize) -> Option<(Vec<String>, Config)> {
-    let bytes = abi::buffer(abi::Buffer::PluginConfiguration, size);
-    match FilterConfig::read(&bytes.unwrap_or_default()) {
+pub fn configuration(
+    filter: &str,
+    size: usize,
+    read: impl FnOnce(&[u8]) -> Result<(Vec<String>, Config), ConfigErrors>,
+) -> Option<(Vec<String>, Config)> {
+    let bytes = abi::buffer(abi::Buffer::PluginConfiguration, 0, size);
+    match read(&bytes.unwrap_or_default()) {
         Ok(read) => {
             let version = env!("CARGO_PKG_VERSION");
             let hash = option_env!("TURNPIKE_GIT_HASH").unwrap_or("unknown");

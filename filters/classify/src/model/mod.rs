@@ -166,20 +166,20 @@ impl<'f> Model<'f> {
     /// The label that counts for conditions: that of a guard's finding from its threshold on, else its first; the most probable
     /// of the others if it reaches the threshold.
     #[must_use]
-    pub fn label(&self, scores: &Scores, at: usize) -> Option<usize> {
+    pub fn label(&self, scores: &Scores, at: usize) -> Option<(usize, f32)> {
         let head = self.heads.get(at)?;
         match head.windows {
             Windows::Max => {
-                let found = scores.finding(at)? >= head.threshold;
-                Some(if found {
-                    head.labels.len().saturating_sub(1)
+                let found = scores.finding(at)?;
+                Some(if found >= head.threshold {
+                    (head.labels.len().saturating_sub(1), found)
                 } else {
-                    0
+                    (0, 1.0 - found)
                 })
             }
             Windows::Mean => {
                 let (label, probability) = scores.best(at)?;
-                (probability >= head.threshold).then_some(label)
+                (probability >= head.threshold).then_some((label, probability))
             }
         }
     }

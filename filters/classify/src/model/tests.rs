@@ -124,7 +124,11 @@ fn the_heads_that_conditions_may_name_are_those_of_the_model() {
 fn a_label_counts_from_the_threshold_on() {
     let model = model();
     let at = |name: &str| model.head(name).unwrap();
-    let label = |text: &str, head: &str| model.label(&model.classify(text), at(head));
+    let label = |text: &str, head: &str| {
+        model
+            .label(&model.classify(text), at(head))
+            .map(|(label, _)| label)
+    };
     assert_eq!(label(ATTACK, "jailbreak"), Some(1));
     assert_eq!(
         label("What is the boiling point of water?", "jailbreak"),

@@ -8,6 +8,7 @@ use crate::config::Precision;
 
 /// `semantic_cache`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct SemanticCacheConfig {
     /// Whether answers are stored and served.
@@ -77,6 +78,7 @@ impl Default for SemanticCacheConfig {
 
 /// `semantic_cache.second_opinion`: a sequence classification model that reads two questions at once, exported to ONNX.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct SecondOpinionConfig {
     /// Folder with `model.onnx`, `tokenizer.json`, `config.json`. Wins over `repository`.
@@ -109,6 +111,7 @@ impl Default for SecondOpinionConfig {
 
 /// Store of the semantic cache.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum BackendType {
     /// In the sidecar's memory.
@@ -120,6 +123,7 @@ pub enum BackendType {
 
 /// Which entry goes when the cache is full.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum EvictionPolicy {
     /// The oldest.
@@ -133,6 +137,7 @@ pub enum EvictionPolicy {
 
 /// Who shares cached answers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
     /// Nobody: one user's answers serve that user alone. Requests without an identified user are not cached.
@@ -148,6 +153,7 @@ pub enum Scope {
 
 /// `semantic_cache.redis`. It holds no secret: filters are given it, too.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct RedisConfig {
     /// `redis://host:port/database`, or `rediss://…` for TLS; of a cluster, one of its nodes.

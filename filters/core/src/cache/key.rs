@@ -1,6 +1,6 @@
 //! The hard key of the semantic cache: what two requests must have in common to share an answer.
 //!
-//! SHA-256 over, each with its length before it: format version, encoder, epoch, scope and its value, tenant, path, model that the
+//! SHA-256 over, each with its length before it: format version, encoder, epoch, scope and its value, tenant, signals of headers and roles, path, model that the
 //! client named, every other top-level member sorted by key (sampling parameters, tools, response format, …), and all messages
 //! with a mark where the last user message's text stands. That text is what similarity is about; nothing else may differ.
 //!
@@ -57,6 +57,9 @@ pub struct Caller<'c> {
     pub tier: Option<&'c str>,
     /// Their tenant.
     pub tenant: Option<&'c str>,
+    /// Which signals hold that decisions read and the body does not tell, a byte each: of a stored answer whose decision needed a model,
+    /// only the decision is known, and it must be that of this request.
+    pub signals: &'c [u8],
 }
 
 /// Builds partitions.
@@ -127,7 +130,7 @@ impl Partitioner {
         }
         let (messages, texts) = last_user_texts(endpoint, request).ok_or(Skip::NoText)?;
         let mut hash = Hash::new();
-        hash.field(b"turnpike-cache-3");
+        hash.field(b"turnpike-cache-4");
         hash.field(self.encoder.as_bytes());
         hash.field(&self.epoch.to_be_bytes());
         hash.field(&self.rules);
@@ -135,6 +138,7 @@ impl Partitioner {
         hash.field(owner.as_bytes());
         hash.field(&[u8::from(tenant.is_some())]);
         hash.field(tenant.unwrap_or_default().as_bytes());
+        hash.field(caller.signals);
         hash.field(endpoint.input_key().as_bytes());
         hash.field(request.model.as_bytes());
         hash_members(&mut hash, request, body);

@@ -60,6 +60,26 @@ pub struct Note {
     pub message: String,
 }
 
+/// How notes about keys without effect begin.
+const NO_EFFECT: &str = "accepted, no effect";
+
+impl Note {
+    /// A key that is accepted and changes nothing, with the reason.
+    pub fn without_effect(path: impl Into<String>, why: &str) -> Self {
+        Self {
+            path: path.into(),
+            message: format!("{NO_EFFECT}: {why}"),
+        }
+    }
+
+    /// Why the key changes nothing, if the note says so.
+    #[must_use]
+    pub fn no_effect(&self) -> Option<&str> {
+        let reason = self.message.strip_prefix(NO_EFFECT)?;
+        Some(reason.trim_start_matches([':', ' ']))
+    }
+}
+
 impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.path, self.message)

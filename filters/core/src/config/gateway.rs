@@ -2,8 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::signal::SubjectConfig;
+
 /// A TCP address.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct AddressConfig {
     /// IP address.
@@ -14,6 +17,7 @@ pub struct AddressConfig {
 
 /// `envoy`: addresses of the rendered Envoy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct EnvoyConfig {
     /// Where clients connect.
@@ -49,6 +53,7 @@ impl Default for EnvoyConfig {
 
 /// `routing_cache`: what each worker remembers of texts that it has seen: what guards and heads found in them, the category.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct RoutingCacheConfig {
     /// How long, in seconds; 0 switches it off.
@@ -68,6 +73,7 @@ impl Default for RoutingCacheConfig {
 
 /// `guards`: how guards answer, and the time that reading a request in the proxy may take.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct GuardsConfig {
     /// What a client gets whose request is blocked.
@@ -93,6 +99,7 @@ impl Default for GuardsConfig {
 
 /// `guards.block_response`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum BlockResponse {
     /// 200 with an answer of the API that was called, which says that it was filtered.
@@ -104,6 +111,7 @@ pub enum BlockResponse {
 
 /// `guards.on_budget`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum OnBudget {
     /// 413 with an error object.
@@ -115,6 +123,7 @@ pub enum OnBudget {
 
 /// `limits`: what a request may be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct LimitsConfig {
     /// Largest request body; above it the client gets 413.
@@ -129,5 +138,22 @@ impl Default for LimitsConfig {
             max_body_bytes: 1 << 20,
             max_cached_body_bytes: 256 << 10,
         }
+    }
+}
+
+/// `explain`: `POST /v1/explain` and `x-vsr-debug` show rules and scores, which would help an attacker.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
+pub struct ExplainConfig {
+    /// Users and tiers that may ask; nobody if empty.
+    pub trusted: Vec<SubjectConfig>,
+}
+
+impl ExplainConfig {
+    /// Whether nobody may.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.trusted.is_empty()
     }
 }

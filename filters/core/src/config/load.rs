@@ -1,9 +1,16 @@
 //! From a parsed document to [`Config`], with every mistake reported at once.
 
+use std::collections::BTreeMap;
+
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Config, ConfigError, ConfigErrors};
+use super::vllm::nearest;
+
+use super::{Config, ConfigError, ConfigErrors, TelemetryConfig};
+use crate::decision::ModelConfig;
+use crate::identity::MaasIntegrationConfig;
 
 /// Mistakes after which reading stops; a document with more is not worth listing.
 const MAX_ERRORS: usize = 50;
@@ -24,16 +31,122 @@ impl FilterConfig {
     /// # Errors
     /// All mistakes, each with its path.
     pub fn read(json: &[u8]) -> Result<(Vec<String>, Config), ConfigErrors> {
-        let read: Self = serde_json::from_slice(json)
-            .map_err(|e| ConfigErrors(vec![ConfigError::new("", e.to_string())]))?;
+        let read = Self::parse(json)?;
         let config = Config::from_value(read.config)?;
-        let errors = config.validate();
-        if errors.is_empty() {
-            Ok((read.filters, config))
-        } else {
-            Err(ConfigErrors(errors))
-        }
+        checked(read.filters, config, Config::validate)
     }
+
+    /// Reads what the meter needs of a plugin configuration: the code that reads the sections of the router would make up a third of its
+    /// module.
+    ///
+    /// # Errors
+    /// All mistakes in those sections, and sections that are none, each with its path.
+    pub fn read_for_meter(json: &[u8]) -> Result<(Vec<String>, Config), ConfigErrors> {
+        let read = Self::parse(json)?;
+        let sections: MeterSections = from_value(read.config)?;
+        let config = Config {
+            maas_integration: sections.maas_integration,
+            model_config: sections.model_config,
+            telemetry: sections.telemetry,
+            ..Config::default()
+        };
+        checked(read.filters, config, Config::validate_for_meter)
+    }
+
+    fn parse(json: &[u8]) -> Result<Self, ConfigErrors> {
+        serde_json::from_slice(json)
+            .map_err(|e| ConfigErrors(vec![ConfigError::new("", e.to_string())]))
+    }
+}
+
+fn checked(
+    filters: Vec<String>,
+    config: Config,
+    validate: impl FnOnce(&Config) -> Vec<ConfigError>,
+) -> Result<(Vec<String>, Config), ConfigErrors> {
+    let errors = validate(&config);
+    if errors.is_empty() {
+        Ok((filters, config))
+    } else {
+        Err(ConfigErrors(errors))
+    }
+}
+
+/// The sections that the meter reads; of all others it knows the names.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct MeterSections {
+    maas_integration: Option<MaasIntegrationConfig>,
+    model_config: BTreeMap<String, ModelConfig>,
+    telemetry: TelemetryConfig,
+    #[serde(rename = "vllm_endpoints")]
+    _vllm_endpoints: IgnoredAny,
+    #[serde(rename = "categories")]
+    _categories: IgnoredAny,
+    #[serde(rename = "keyword_rules")]
+    _keyword_rules: IgnoredAny,
+    #[serde(rename = "embedding_rules")]
+    _embedding_rules: IgnoredAny,
+    #[serde(rename = "complexity_rules")]
+    _complexity_rules: IgnoredAny,
+    #[serde(rename = "language_rules")]
+    _language_rules: IgnoredAny,
+    #[serde(rename = "context_rules")]
+    _context_rules: IgnoredAny,
+    #[serde(rename = "structure_rules")]
+    _structure_rules: IgnoredAny,
+    #[serde(rename = "conversation_rules")]
+    _conversation_rules: IgnoredAny,
+    #[serde(rename = "jailbreak_rules")]
+    _jailbreak_rules: IgnoredAny,
+    #[serde(rename = "pii_rules")]
+    _pii_rules: IgnoredAny,
+    #[serde(rename = "role_bindings")]
+    _role_bindings: IgnoredAny,
+    #[serde(rename = "metadata_rules")]
+    _metadata_rules: IgnoredAny,
+    #[serde(rename = "header_rules")]
+    _header_rules: IgnoredAny,
+    #[serde(rename = "projections")]
+    _projections: IgnoredAny,
+    #[serde(rename = "decisions")]
+    _decisions: IgnoredAny,
+    #[serde(rename = "strategy")]
+    _strategy: IgnoredAny,
+    #[serde(rename = "default_model")]
+    _default_model: IgnoredAny,
+    #[serde(rename = "auto_model_names")]
+    _auto_model_names: IgnoredAny,
+    #[serde(rename = "auto_model_name")]
+    _auto_model_name: IgnoredAny,
+    #[serde(rename = "include_config_models_in_list")]
+    _include_config_models_in_list: IgnoredAny,
+    #[serde(rename = "reasoning_families")]
+    _reasoning_families: IgnoredAny,
+    #[serde(rename = "default_reasoning_effort")]
+    _default_reasoning_effort: IgnoredAny,
+    #[serde(rename = "semantic_cache")]
+    _semantic_cache: IgnoredAny,
+    #[serde(rename = "classifier")]
+    _classifier: IgnoredAny,
+    #[serde(rename = "prompt_guard")]
+    _prompt_guard: IgnoredAny,
+    #[serde(rename = "bert_model")]
+    _bert_model: IgnoredAny,
+    #[serde(rename = "clear_route_cache")]
+    _clear_route_cache: IgnoredAny,
+    #[serde(rename = "sidecar")]
+    _sidecar: IgnoredAny,
+    #[serde(rename = "envoy")]
+    _envoy: IgnoredAny,
+    #[serde(rename = "guards")]
+    _guards: IgnoredAny,
+    #[serde(rename = "routing_cache")]
+    _routing_cache: IgnoredAny,
+    #[serde(rename = "limits")]
+    _limits: IgnoredAny,
+    #[serde(rename = "explain")]
+    _explain: IgnoredAny,
 }
 
 impl Config {
@@ -43,35 +156,62 @@ impl Config {
     ///
     /// # Errors
     /// Unknown keys, wrong types and missing keys, each with its path, at most [`MAX_ERRORS`].
-    pub fn from_value(mut document: Value) -> Result<Self, ConfigErrors> {
-        let mut errors: Vec<ConfigError> = Vec::new();
-        let mut removed: Vec<Removed> = Vec::new();
-        loop {
-            let failure = match serde_path_to_error::deserialize::<_, Self>(document.clone()) {
-                Ok(config) if errors.is_empty() => return Ok(config),
-                Ok(_) => return Err(ConfigErrors(errors)),
-                Err(failure) => failure,
-            };
-            let segments = segments(failure.path());
-            let written = as_written(&segments, &removed);
-            let message = failure.inner().to_string();
-            let caused_by_removal = removed.iter().any(|r| r.explains(&written, &message));
-            if !caused_by_removal {
-                errors.push(ConfigError::new(text_of(&written), message));
-            }
-            if errors.len() >= MAX_ERRORS {
-                return Err(ConfigErrors(errors));
-            }
-            let gone = remove(&mut document, &segments).and_then(|length| written.get(..length));
-            match gone.and_then(<[Segment]>::split_last) {
-                Some((place, parent)) => removed.push(Removed {
-                    parent: parent.to_vec(),
-                    place: place.clone(),
-                }),
-                None => return Err(ConfigErrors(errors)),
-            }
+    pub fn from_value(document: Value) -> Result<Self, ConfigErrors> {
+        from_value(document)
+    }
+}
+
+fn from_value<T: DeserializeOwned>(mut document: Value) -> Result<T, ConfigErrors> {
+    let mut errors: Vec<ConfigError> = Vec::new();
+    let mut removed: Vec<Removed> = Vec::new();
+    loop {
+        let failure = match serde_path_to_error::deserialize::<_, T>(document.clone()) {
+            Ok(config) if errors.is_empty() => return Ok(config),
+            Ok(_) => return Err(ConfigErrors(errors)),
+            Err(failure) => failure,
+        };
+        let segments = segments(failure.path());
+        let written = as_written(&segments, &removed);
+        let message = failure.inner().to_string();
+        let caused_by_removal = removed.iter().any(|r| r.explains(&written, &message));
+        if !caused_by_removal {
+            errors.push(ConfigError::new(text_of(&written), reworded(&message)));
+        }
+        if errors.len() >= MAX_ERRORS {
+            return Err(ConfigErrors(errors));
+        }
+        let gone = remove(&mut document, &segments).and_then(|length| written.get(..length));
+        match gone.and_then(<[Segment]>::split_last) {
+            Some((place, parent)) => removed.push(Removed {
+                parent: parent.to_vec(),
+                place: place.clone(),
+            }),
+            None => return Err(ConfigErrors(errors)),
         }
     }
+}
+
+/// What serde says, with the nearest name in place of all where a key is unknown.
+pub(crate) fn reworded(message: &str) -> String {
+    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    match quoted.split_first() {
+        Some((key, known)) if message.starts_with("unknown field") => unknown_key(key, known),
+        _ => message.to_owned(),
+    }
+}
+
+/// That nobody knows `key`, and the name that was probably meant, else all of them.
+pub(super) fn unknown_key(key: &str, known: &[&str]) -> String {
+    if let Some(meant) = nearest(key, known.iter().copied()) {
+        return format!("unknown key `{key}`; did you mean `{meant}`?");
+    }
+    let known: Vec<String> = known.iter().map(|name| format!("`{name}`")).collect();
+    let known = if known.is_empty() {
+        "none".to_owned()
+    } else {
+        known.join(", ")
+    };
+    format!("unknown key `{key}`; known: {known}")
 }
 
 #[derive(Debug, Clone, PartialEq)]

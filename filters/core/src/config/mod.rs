@@ -1,9 +1,10 @@
 //! The one `config.yaml`, as written ([`Config`]), and how it is read.
 //!
 //! 1. The caller turns YAML or JSON into one `serde_json::Value` (duplicate keys refused by its parser).
-//! 2. [`Config::from_value`] deserialises it and reports **every** mistake with the path of its key.
+//! 2. [`Document::read`] brings keys of vLLM Semantic Router into ours; [`Config::from_value`] deserialises them. **Every** mistake is
+//!    reported with the path of its key in the user's file.
 //! 3. [`Config::validate`] checks what types cannot: ranges, names that refer to other names.
-//! 4. [`Config::notes`] lists keys that are accepted for compatibility but change nothing here.
+//! 4. [`Document::notes`] lists keys that are accepted for compatibility but change nothing here, [`Document::keys`] all keys.
 //!
 //! Not done here: reading files. Filters get the same document as JSON from `turnpike render`.
 
@@ -11,6 +12,8 @@ mod error;
 mod gateway;
 mod load;
 mod notes;
+#[cfg(feature = "schema")]
+mod schema;
 mod sidecar;
 mod telemetry;
 mod validate;
@@ -18,18 +21,26 @@ mod validate_cache;
 mod validate_maas;
 mod validate_rules;
 mod validate_sidecar;
+mod validate_signals;
+mod vllm;
 
 pub use error::{ConfigError, ConfigErrors, Note};
 pub use gateway::{
-    AddressConfig, BlockResponse, EnvoyConfig, GuardsConfig, LimitsConfig, OnBudget,
+    AddressConfig, BlockResponse, EnvoyConfig, ExplainConfig, GuardsConfig, LimitsConfig, OnBudget,
     RoutingCacheConfig,
 };
 pub use load::FilterConfig;
+pub(crate) use load::reworded;
+#[cfg(feature = "schema")]
+pub use schema::schema;
 pub use sidecar::{
     BatchingConfig, EncoderConfig, Guided, LlmClassifierConfig, LlmEngine, LlmLabelConfig,
     ModelClassifierConfig, Precision, SidecarConfig, SidecarHeadConfig, TcpAccessConfig,
 };
 pub use telemetry::TelemetryConfig;
+pub use validate_signals::LANGUAGES;
+pub(crate) use validate_signals::is_header_name;
+pub use vllm::{Document, KeyState};
 
 use std::collections::BTreeMap;
 
@@ -42,11 +53,17 @@ use crate::decision::{
     VllmEndpointConfig,
 };
 use crate::identity::MaasIntegrationConfig;
+use crate::signal::{
+    ComplexityRuleConfig, ContextRuleConfig, ConversationRuleConfig, EmbeddingRuleConfig,
+    HeaderRuleConfig, JailbreakRuleConfig, LanguageRuleConfig, MetadataRuleConfig, PiiRuleConfig,
+    ProjectionsConfig, RoleBindingConfig, StructureRuleConfig,
+};
 
 /// The whole configuration of one gateway, shared by both filters, the sidecar and `turnpike`.
 ///
 /// Keys of vLLM Semantic Router keep their names and meaning; `sidecar`, `envoy` and `limits` are Turnpike's own.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// LLM servers, by name.
@@ -57,6 +74,42 @@ pub struct Config {
     pub categories: Vec<CategoryConfig>,
     /// Keyword rules, evaluated in the proxy.
     pub keyword_rules: Vec<KeywordRuleConfig>,
+    /// Signals by similarity to samples, told by the sidecar.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub embedding_rules: Vec<EmbeddingRuleConfig>,
+    /// Signals by similarity to hard and easy samples, told by the sidecar.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub complexity_rules: Vec<ComplexityRuleConfig>,
+    /// Signals by language.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub language_rules: Vec<LanguageRuleConfig>,
+    /// Signals by the length of the request.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub context_rules: Vec<ContextRuleConfig>,
+    /// Signals by the form of the last user message.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub structure_rules: Vec<StructureRuleConfig>,
+    /// Signals by turns, tools and images.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub conversation_rules: Vec<ConversationRuleConfig>,
+    /// Attacks as signals.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub jailbreak_rules: Vec<JailbreakRuleConfig>,
+    /// Personal data as signals.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pii_rules: Vec<PiiRuleConfig>,
+    /// Who is calling, as signals.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub role_bindings: Vec<RoleBindingConfig>,
+    /// Signals by the request's `metadata`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub metadata_rules: Vec<MetadataRuleConfig>,
+    /// Signals by request headers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub header_rules: Vec<HeaderRuleConfig>,
+    /// Signals made of other signals.
+    #[serde(skip_serializing_if = "ProjectionsConfig::is_empty")]
+    pub projections: ProjectionsConfig,
     /// Routing decisions; the highest `priority` whose rules hold wins.
     pub decisions: Vec<DecisionConfig>,
     /// How to choose among decisions that hold.
@@ -66,6 +119,9 @@ pub struct Config {
     /// Model name by which clients ask for routing; `auto` always works too.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auto_model_name: Option<String>,
+    /// Further names by which clients ask for routing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub auto_model_names: Vec<String>,
     /// Whether `GET /v1/models` lists the configured models beside the auto names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub include_config_models_in_list: Option<bool>,
@@ -100,6 +156,9 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// What is told beside metrics.
     pub telemetry: TelemetryConfig,
+    /// Who may ask why a request went where it went.
+    #[serde(skip_serializing_if = "ExplainConfig::is_empty")]
+    pub explain: ExplainConfig,
 }
 
 fn head_conditions<'c>(rule: &'c RuleConfig, at: String, found: &mut Vec<(String, &'c str)>) {
@@ -115,7 +174,20 @@ impl Config {
     /// Whether `model` asks for routing.
     #[must_use]
     pub fn is_auto(&self, model: &str) -> bool {
-        model == "auto" || model == self.auto_model_name()
+        self.auto_names().contains(&model)
+    }
+
+    /// Names by which clients ask for routing, each once: `auto`, `auto_model_name`, `auto_model_names`.
+    #[must_use]
+    pub fn auto_names(&self) -> Vec<&str> {
+        let further = self.auto_model_names.iter().map(String::as_str);
+        let mut names = vec!["auto"];
+        for name in std::iter::once(self.auto_model_name()).chain(further) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
     }
 
     /// Whether tenants are looked for.

@@ -8,6 +8,7 @@ use crate::decision::OnError;
 
 /// `sidecar`: the native service beside the proxy.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct SidecarConfig {
     /// Whether requests may ask it. Without it, only keyword rules and the default model decide.
@@ -91,6 +92,7 @@ impl SidecarConfig {
 
 /// `sidecar.tcp_access`: who may call over TCP. Without a key, whoever reaches the port.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct TcpAccessConfig {
     /// File with the token that callers send as `authorization: Bearer …`. Envoy sends none: it needs the unix socket then.
@@ -119,6 +121,7 @@ impl TcpAccessConfig {
 
 /// Which of a model's files is loaded.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
     /// `model.onnx`.
@@ -144,6 +147,7 @@ impl Precision {
 
 /// `sidecar.encoder`: which model embeds texts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct EncoderConfig {
     /// Name shown by `/v1/embeddings` and part of every cache key.
@@ -181,6 +185,7 @@ impl Default for EncoderConfig {
 
 /// `sidecar.batching`: how texts of many requests share a forward.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct BatchingConfig {
     /// Texts of one forward; 0 = what suits the device: 16 on a CPU, 64 on a GPU.
@@ -207,6 +212,7 @@ impl Default for BatchingConfig {
 
 /// `sidecar.heads`: a head over the encoder's vector.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct SidecarHeadConfig {
     /// Name under which `/v1/classify` and conditions know it.
@@ -228,6 +234,7 @@ fn half() -> f32 {
 
 /// `sidecar.classifiers`: a sequence or token classification model, exported to ONNX.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct ModelClassifierConfig {
     /// Name under which `/v1/classify` and conditions know it.
@@ -255,6 +262,7 @@ pub struct ModelClassifierConfig {
 
 /// `sidecar.llm_classifier`: a language model that chooses one of a few labels.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct LlmClassifierConfig {
     /// Who runs the model.
@@ -342,6 +350,7 @@ impl Default for LlmClassifierConfig {
 
 /// Who runs the language model.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum LlmEngine {
     /// A server with OpenAI's API: vLLM, Ollama, llama.cpp, OpenAI.
@@ -353,6 +362,7 @@ pub enum LlmEngine {
 
 /// How a server is told to answer with one of the labels.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Guided {
     /// It is only asked to.
@@ -366,6 +376,7 @@ pub enum Guided {
 
 /// One label of the language model.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct LlmLabelConfig {
     /// The word that the model answers with.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// `telemetry`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct TelemetryConfig {
     /// Adds `x-response-time: 8.45ms` to responses: from the request headers to the response headers.

@@ -111,7 +111,7 @@ semantic_cache.redis.ca_file: needs TLS: a `url` that begins with `rediss://`",
         ),
         (
             "backend_type: redis, redis: {url: 'redis://cache', password: hunter2}".to_owned(),
-            "semantic_cache.redis.password: unknown field `password`, expected one of `url`, `cluster`, `username`, `password_file`, `ca_file`, `key_prefix`, `timeout_ms`",
+            "semantic_cache.redis.password: unknown key `password`; known: `url`, `cluster`, `username`, `password_file`, `ca_file`, `key_prefix`, `timeout_ms`",
         ),
     ] {
         let errors = read(&with(&format!("semantic_cache: {{{cache}}}"))).unwrap_err();
@@ -358,10 +358,10 @@ decisions:
     ))
     .unwrap_err();
     let expected = "\
-decisions[0].modelRefs[0].use_reasonin: unknown field `use_reasonin`, expected one of `model`, `use_reasoning`, `reasoning_effort`
+decisions[0].modelRefs[0].use_reasonin: unknown key `use_reasonin`; did you mean `use_reasoning`?
 decisions[0].modelRefs[1].model: invalid type: integer `5`, expected a string
 decisions[0]: missing field `rules`
-decisions[1].modelRefs[0].use_reasonin: unknown field `use_reasonin`, expected one of `model`, `use_reasoning`, `reasoning_effort`
+decisions[1].modelRefs[0].use_reasonin: unknown key `use_reasonin`; did you mean `use_reasoning`?
 decisions[1].modelRefs[1].model: invalid type: integer `5`, expected a string";
     assert_eq!(errors, expected);
 }
@@ -452,7 +452,7 @@ sidecar:
         ),
         (
             "{classifiers: [{name: x, path: y, prefix: z}]}",
-            "sidecar.classifiers[0].prefix: unknown field",
+            "sidecar.classifiers[0].prefix: unknown key",
         ),
         (
             "{llm_classifier: {guided: maybe}}",
@@ -501,7 +501,7 @@ semantic_cache.second_opinion.below_similarity: must be above 0.9, the lowest `s
     );
     assert_eq!(
         wrong("{path: x, treshold: 0.9}", ""),
-        "semantic_cache.second_opinion.treshold: unknown field `treshold`, expected one of `path`, `repository`, `precision`, `label`, `threshold`, `below_similarity`"
+        "semantic_cache.second_opinion.treshold: unknown key `treshold`; did you mean `threshold`?"
     );
     let lower = "categories: [{name: math}]\ndecisions: [{name: d, rules: {type: domain, name: math}, modelRefs: [{model: qwen3}], plugins: [{type: semantic-cache, configuration: {similarity_threshold: 0.8}}]}]";
     assert_eq!(check("{path: x, below_similarity: 0.9}", lower), Ok(()));
@@ -548,4 +548,37 @@ fn a_language_model_that_is_slower_than_the_proxy_waits_is_noted() {
     );
     let notes = read(&yaml).unwrap().notes();
     assert_eq!(notes[0].path, "sidecar.llm_classifier.timeout_ms");
+}
+
+#[test]
+fn the_meter_knows_the_names_of_all_sections_and_reads_its_own() {
+    let read = |config: serde_json::Value| {
+        let document = serde_json::json!({"filters": ["meter"], "config": config});
+        FilterConfig::read_for_meter(document.to_string().as_bytes())
+    };
+    let unknown = Config::from_value(serde_json::json!({"no_section": 1})).unwrap_err();
+    let unknown = unknown.to_string();
+    let sections: Vec<&str> = unknown.split('`').skip(3).step_by(2).collect();
+    assert!(sections.len() > 30, "{unknown}");
+    for section in sections {
+        let others = ["model_config", "maas_integration", "telemetry"];
+        if !others.contains(&section) {
+            read(serde_json::json!({section: "whatever"})).unwrap();
+        }
+    }
+    for (config, path) in [
+        (serde_json::json!({"decisons": []}), "decisons"),
+        (
+            serde_json::json!({"model_config": {"m": {"pricing": {"prompt_per_1m": -1.0}}}}),
+            "model_config.m.pricing.prompt_per_1m",
+        ),
+        (
+            serde_json::json!({"maas_integration": {"metrics": {"sample_rate": 2}}}),
+            "maas_integration.metrics.sample_rate",
+        ),
+        (serde_json::json!({"telemetry": 1}), "telemetry"),
+    ] {
+        let errors = read(config).unwrap_err().to_string();
+        assert!(errors.starts_with(&format!("{path}:")), "{errors}");
+    }
 }

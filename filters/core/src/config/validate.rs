@@ -107,13 +107,15 @@ impl Config {
                 c.not_empty(format!("keyword_rules[{i}].keywords[{k}]"), keyword.trim());
             }
         }
-        let names = Names {
+        let mut names = Names {
             keywords,
             categories,
             labels: self.check_heads(&mut c),
             sidecar_heads: self.sidecar.asked_heads().map(|(name, _)| name).collect(),
             llm_labels: self.sidecar.llm_labels().collect(),
+            ..Names::default()
         };
+        self.check_signals(&mut c, &mut names);
         for (i, decision) in self.decisions.iter().enumerate() {
             self.check_decision(&mut c, &format!("decisions[{i}]"), decision, &names);
         }
@@ -125,10 +127,23 @@ impl Config {
             "classifier.category_model.threshold",
             self.classifier.category_model.threshold,
         );
+        if let Some(uncertain) = &self.classifier.category_model.uncertain {
+            let path = "classifier.category_model.uncertain.entropy";
+            c.unit_interval(path, uncertain.entropy);
+        }
         self.check_guards(&mut c);
         self.check_maas(&mut c);
         self.check_numbers(&mut c);
         self.check_own_sections(&mut c);
+        c.errors
+    }
+
+    /// Checks what the meter reads, as [`Self::validate`] does.
+    #[must_use]
+    pub(super) fn validate_for_meter(&self) -> Vec<ConfigError> {
+        let mut c = Checker::default();
+        self.check_maas(&mut c);
+        self.check_prices(&mut c);
         c.errors
     }
 
@@ -257,8 +272,31 @@ impl Config {
         }
     }
 
-    /// Prices, and which decisions may be slow.
+    /// Prices, how good models are, and which decisions may be slow.
     fn check_numbers(&self, c: &mut Checker) {
+        self.check_prices(c);
+        for (name, model) in &self.model_config {
+            if let Some(quality) = model.quality_score {
+                c.unit_interval(&format!("model_config.{name}.quality_score"), quality);
+            }
+            if let Some(id) = &model.provider_model_id {
+                c.not_empty(format!("model_config.{name}.provider_model_id"), id);
+            }
+        }
+        let mut decisions: BTreeSet<&str> =
+            self.decisions.iter().map(|d| d.name.as_str()).collect();
+        decisions.extend(["default", "fallback", "none"]);
+        for name in self.telemetry.slow_request_ms_by_decision.keys() {
+            c.known(
+                format!("telemetry.slow_request_ms_by_decision.{name}"),
+                "decision",
+                name,
+                &decisions,
+            );
+        }
+    }
+
+    fn check_prices(&self, c: &mut Checker) {
         for (name, model) in &self.model_config {
             let Some(pricing) = &model.pricing else {
                 continue;
@@ -278,17 +316,6 @@ impl Config {
                     );
                 }
             }
-        }
-        let mut decisions: BTreeSet<&str> =
-            self.decisions.iter().map(|d| d.name.as_str()).collect();
-        decisions.extend(["default", "fallback", "none"]);
-        for name in self.telemetry.slow_request_ms_by_decision.keys() {
-            c.known(
-                format!("telemetry.slow_request_ms_by_decision.{name}"),
-                "decision",
-                name,
-                &decisions,
-            );
         }
     }
 

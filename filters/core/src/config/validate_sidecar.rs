@@ -4,7 +4,7 @@ use super::validate::Checker;
 use super::{Config, LlmClassifierConfig, LlmEngine, SidecarConfig};
 use crate::cache::SecondOpinionConfig;
 use crate::decision::{HEADS, Plugin, SemanticCachePluginConfig};
-use crate::sidecar::{CATEGORY_HEAD, LLM_HEAD, SECOND_OPINION};
+use crate::sidecar::{CATEGORY_HEAD, COMPLEXITY_HEAD, EMBEDDING_HEAD, LLM_HEAD, SECOND_OPINION};
 
 impl Config {
     pub(super) fn check_sidecar(&self, c: &mut Checker) {
@@ -112,7 +112,14 @@ impl Config {
     /// A name that conditions can tell from its label and from other heads.
     fn check_head_name(&self, c: &mut Checker, at: &str, name: &str) {
         let taken = HEADS.iter().any(|(head, _)| *head == name)
-            || [CATEGORY_HEAD, LLM_HEAD, SECOND_OPINION].contains(&name)
+            || [
+                CATEGORY_HEAD,
+                COMPLEXITY_HEAD,
+                EMBEDDING_HEAD,
+                LLM_HEAD,
+                SECOND_OPINION,
+            ]
+            .contains(&name)
             || self
                 .classifier
                 .heads

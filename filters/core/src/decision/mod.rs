@@ -3,7 +3,9 @@
 mod config;
 mod engine;
 mod plugin;
+mod signals;
 
 pub use config::*;
-pub use engine::{Category, Engine, Known, LabelRef, Labels, Verdict};
-pub use plugin::Plugin;
+pub use engine::{Engine, Verdict};
+pub use plugin::{PLUGINS, Plugin};
+pub use signals::{AskedLabel, LabelRef, Signal, SignalRef, Source, Stages};

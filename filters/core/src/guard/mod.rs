@@ -6,13 +6,13 @@
 
 mod reply;
 
-pub use reply::blocked;
+pub use reply::{Finish, answered, blocked};
 
 use crate::config::Config;
-use crate::decision::{DecisionConfig, Plugin};
+use crate::decision::{DecisionConfig, PiiAction, Plugin};
 
 /// Score from which personal data counts where the configuration says nothing.
-const PII_THRESHOLD: f32 = 0.5;
+pub const PII_THRESHOLD: f32 = 0.5;
 
 /// Kinds of personal data that are found, as Presidio names them, and those of ours.
 pub const PII_KINDS: [&str; 14] = [
@@ -58,8 +58,25 @@ pub fn pii_kind_problem(kind: &str) -> Option<String> {
 pub struct Findings {
     /// Probability that it is an attack; `None` where nobody looked.
     pub jailbreak: Option<f32>,
-    /// Personal data: kind and score.
-    pub pii: Vec<(&'static str, f32)>,
+    /// Probability that it is toxic; `None` where nobody looked.
+    pub toxicity: Option<f32>,
+    /// Personal data.
+    pub pii: Vec<PiiFinding>,
+}
+
+/// Personal data in a request.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PiiFinding {
+    /// What it is.
+    pub kind: &'static str,
+    /// How sure that is, 0 to 1.
+    pub score: f32,
+    /// The part that holds it, as they were given to be read.
+    pub part: usize,
+    /// Where it begins in the part's text, in bytes.
+    pub start: usize,
+    /// Where it ends.
+    pub end: usize,
 }
 
 /// What may pass on one route.
@@ -74,6 +91,15 @@ pub struct Policy {
 struct PiiRule {
     allowed: Vec<String>,
     threshold: f32,
+    action: PiiAction,
+    /// Whether answers get the originals back in place of masks.
+    restore: bool,
+}
+
+impl PiiRule {
+    fn refuses(&self, found: &PiiFinding) -> bool {
+        found.score >= self.threshold && !self.allowed.iter().any(|a| a == found.kind)
+    }
 }
 
 /// Why a request is blocked.
@@ -110,6 +136,8 @@ impl Policy {
             pii.push(PiiRule {
                 allowed: policy.pii_types_allowed.clone(),
                 threshold: pii_threshold,
+                action: PiiAction::Block,
+                restore: false,
             });
         }
         for plugin in decision.into_iter().flat_map(|d| &d.plugins) {
@@ -117,6 +145,8 @@ impl Policy {
                 Ok(Plugin::Pii(plugin)) if plugin.enabled => pii.push(PiiRule {
                     allowed: plugin.pii_types_allowed,
                     threshold: plugin.threshold.unwrap_or(pii_threshold),
+                    action: plugin.action,
+                    restore: plugin.restore,
                 }),
                 Ok(Plugin::Jailbreak(plugin)) => {
                     jailbreak = plugin
@@ -162,15 +192,38 @@ impl Policy {
             return Some(Block::Jailbreak);
         }
         let mut kinds: Vec<&'static str> = Vec::new();
-        for rule in &self.pii {
-            let refused = findings.pii.iter().filter(|(kind, score)| {
-                *score >= rule.threshold && !rule.allowed.iter().any(|a| a == kind)
-            });
-            kinds.extend(refused.map(|(kind, _)| *kind));
+        for rule in self.pii.iter().filter(|r| r.action == PiiAction::Block) {
+            let refused = findings.pii.iter().filter(|found| rule.refuses(found));
+            kinds.extend(refused.map(|found| found.kind));
         }
         kinds.sort_unstable();
         kinds.dedup();
         (!kinds.is_empty()).then_some(Block::Pii(kinds))
+    }
+}
+
+impl Policy {
+    /// What must be masked, if such findings may only pass so; and whether the answer gets the originals back.
+    #[must_use]
+    pub fn masked<'f>(&self, findings: &'f Findings) -> (Vec<&'f PiiFinding>, bool) {
+        let rules = || self.pii.iter().filter(|r| r.action == PiiAction::Mask);
+        let refused = |found: &&PiiFinding| rules().any(|rule| rule.refuses(found));
+        let found = findings.pii.iter().filter(refused).collect();
+        (found, rules().any(|rule| rule.restore))
+    }
+
+    /// Whether a request with these findings must go to the model that may see them.
+    #[must_use]
+    pub fn moves(&self, findings: &Findings) -> bool {
+        let mut rules = self.pii.iter().filter(|r| r.action == PiiAction::RouteTo);
+        rules.any(|rule| findings.pii.iter().any(|found| rule.refuses(found)))
+    }
+
+    /// The policy of the model that may see what others may not.
+    #[must_use]
+    pub fn elsewhere(mut self) -> Self {
+        self.pii.retain(|rule| rule.action != PiiAction::RouteTo);
+        self
     }
 }
 

@@ -12,7 +12,17 @@ fn config(yaml: &str) -> Config {
 fn found(jailbreak: f32, pii: &[(&'static str, f32)]) -> Findings {
     Findings {
         jailbreak: Some(jailbreak),
-        pii: pii.to_vec(),
+        pii: pii
+            .iter()
+            .map(|(kind, score)| PiiFinding {
+                kind,
+                score: *score,
+                part: 0,
+                start: 0,
+                end: 1,
+            })
+            .collect(),
+        ..Findings::default()
     }
 }
 

@@ -37,7 +37,7 @@ pub(crate) struct MemoryHost {
     pub(crate) sidecar_refuses: bool,
     pub(crate) body_cannot_be_replaced: bool,
     pub(crate) host_calls: usize,
-    clock_us: u64,
+    pub(crate) clock_us: u64,
 }
 
 fn header(name: &str, value: &[u8]) -> Entry {
@@ -116,6 +116,14 @@ impl Host for MemoryHost {
         set(&mut self.request_headers, name, value);
         Ok(())
     }
+    fn add_request_header(&mut self, name: &str, value: &[u8]) -> Result<(), HostError> {
+        self.host_calls += 1;
+        self.request_headers.push(Entry {
+            name: name.into(),
+            value: value.into(),
+        });
+        Ok(())
+    }
     fn remove_request_header(&mut self, name: &[u8]) -> Result<(), HostError> {
         self.host_calls += 1;
         self.request_headers.retain(|h| h.name.as_bytes() != name);
@@ -149,13 +157,13 @@ impl Host for MemoryHost {
         self.response_headers.retain(|h| h.name.as_bytes() != name);
         Ok(())
     }
-    fn response_chunk(&mut self, _size: usize) -> Vec<u8> {
+    fn response_chunk(&mut self, from: usize, size: usize) -> Vec<u8> {
         self.host_calls += 1;
-        self.chunk.clone()
+        self.chunk[from..from + size].to_vec()
     }
-    fn replace_response_chunk(&mut self, _size: usize, bytes: &[u8]) {
+    fn replace_response_chunk(&mut self, size: usize, bytes: &[u8]) {
         self.host_calls += 1;
-        self.chunk = bytes.into();
+        self.chunk.splice(..size, bytes.iter().copied());
     }
     fn filter_state(&mut self, key: &str) -> Option<Vec<u8>> {
         self.host_calls += 1;

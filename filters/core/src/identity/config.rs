@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// `maas_integration`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct MaasIntegrationConfig {
     /// Off = standalone mode: no identity, standard metrics and headers.
@@ -21,6 +22,7 @@ pub struct MaasIntegrationConfig {
 
 /// `maas_integration.authentication`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct AuthenticationConfig {
     /// Where user and tier are looked for, unless the keys below say otherwise.
@@ -73,6 +75,7 @@ impl Default for AuthenticationConfig {
 
 /// Sources by the name of who sets them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Preset {
     /// Headers `x-auth-request-user` and `x-auth-request-tier`.
@@ -88,6 +91,7 @@ pub enum Preset {
 
 /// One place to look; exactly one of the keys is set.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct SourceConfig {
     /// A request header.
@@ -103,6 +107,7 @@ pub struct SourceConfig {
 
 /// A string of Envoy's dynamic metadata.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct MetadataConfig {
     /// Namespace, the name of the filter that wrote it: `envoy.filters.http.ext_authz`, `envoy.filters.http.jwt_authn`.
@@ -113,6 +118,7 @@ pub struct MetadataConfig {
 
 /// What happens to a request without a user.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum OnMissing {
     /// It is counted for `fallback_user`.
@@ -124,6 +130,7 @@ pub enum OnMissing {
 
 /// Who may set the identity headers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Trust {
     /// Whatever is before this filter, as seed 001 has it: nobody else reaches the listener.
@@ -135,6 +142,7 @@ pub enum Trust {
 
 /// `maas_integration.metrics`. Everything of the seed is exported unless switched off.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct MaasMetricsConfig {
     /// `semantic_router_tokens_total`.
@@ -190,6 +198,7 @@ impl Default for MaasMetricsConfig {
 
 /// A part of the prompt or completion tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum ExtraTokenType {
     /// Prompt tokens that the server had cached.
@@ -200,6 +209,7 @@ pub enum ExtraTokenType {
 
 /// Whether the tokens of a stored answer are counted when the cache serves it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum CacheHitTokens {
     /// No: no model produced them.
@@ -211,6 +221,7 @@ pub enum CacheHitTokens {
 
 /// `maas_integration.headers`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct MaasHeadersConfig {
     /// Model, decision, category, reasoning, system prompt.

@@ -19,6 +19,8 @@ pub trait Sink {
     fn open(&mut self, _container: Container, _at: usize) {}
     /// `}` or `]`; `end` is the offset behind it.
     fn close(&mut self, _container: Container, _end: usize) {}
+    /// A key starts; `at` is the offset of its opening quote.
+    fn key_start(&mut self, _at: usize) {}
     /// A key of the innermost object, unescaped; its closing quote stands before `end`.
     fn key(&mut self, _key: &[u8], _end: usize) {}
     /// A string value starts; `at` is the offset of its opening quote.
@@ -27,7 +29,9 @@ pub trait Sink {
     fn string_part(&mut self, _raw: &[u8]) {}
     /// The string value ends; `end` is the offset behind its closing quote.
     fn string_end(&mut self, _end: usize) {}
-    /// A number, `true`, `false` or `null`, complete, and the offset behind it.
+    /// A number, `true`, `false` or `null` starts at offset `at`.
+    fn scalar_start(&mut self, _at: usize) {}
+    /// The scalar, complete but for the end of a very long number, and the offset behind it.
     fn scalar(&mut self, _raw: &[u8], _end: usize) {}
 }
 
@@ -376,6 +380,7 @@ impl Lexer {
             State::FirstElement => self.value(byte, sink),
             State::FirstKey if byte == b'}' => self.close(Container::Object, sink),
             State::FirstKey | State::Key if byte == b'"' => {
+                sink.key_start(self.offset);
                 self.state = State::Str(Role::Key);
                 Ok(())
             }
@@ -455,6 +460,7 @@ impl Lexer {
             _ => return Err(self.unexpected()),
         };
         if byte != b'"' {
+            sink.scalar_start(self.offset);
             self.hold(byte, MAX_SCALAR_BYTES);
         }
         Ok(())

@@ -10,11 +10,13 @@
 
 mod lexer;
 mod members;
+mod outline;
 mod text;
 
 pub use lexer::{Container, JsonError, JsonErrorKind, Lexer, MAX_DEPTH, MAX_KEY_BYTES, Sink};
 pub use members::Members;
-pub use text::{push_escaped, unescape_into};
+pub use outline::outline;
+pub use text::{Piece, pieces, push_escaped, unescape_into};
 
 use std::ops::Range;
 

@@ -6,12 +6,59 @@
 /// neighbours do, since the text is only read, never sent on.
 pub fn unescape_into(raw: &[u8], out: &mut Vec<u8>) {
     let mut rest = raw;
-    while let Some(plain) = rest.iter().position(|&b| b == b'\\') {
+    while !rest.is_empty() {
+        let plain = plain_len(rest);
         let (before, escape) = rest.split_at_checked(plain).unwrap_or((rest, &[]));
         out.extend_from_slice(before);
-        rest = unescape_one(escape, out);
+        rest = match escape {
+            [] => &[],
+            _ => unescape_one(escape, out),
+        };
     }
-    out.extend_from_slice(rest);
+}
+
+/// A piece of a JSON string: a run of plain bytes, or one escape.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Piece {
+    /// Bytes as written.
+    pub raw: usize,
+    /// Bytes of the text.
+    pub text: usize,
+    /// Whether it is a run of bytes that stand for themselves.
+    pub is_plain: bool,
+}
+
+/// The pieces of a JSON string's raw bytes (without quotes), in order; their texts are what [`unescape_into`] appends.
+pub fn pieces(raw: &[u8]) -> impl Iterator<Item = Piece> {
+    let mut rest = raw;
+    let mut text = Vec::new();
+    std::iter::from_fn(move || {
+        let plain = plain_len(rest);
+        if plain > 0 {
+            rest = rest.get(plain..).unwrap_or_default();
+            return Some(Piece {
+                raw: plain,
+                text: plain,
+                is_plain: true,
+            });
+        }
+        if rest.is_empty() {
+            return None;
+        }
+        text.clear();
+        let behind = unescape_one(rest, &mut text);
+        let raw = rest.len().saturating_sub(behind.len());
+        rest = behind;
+        Some(Piece {
+            raw,
+            text: text.len(),
+            is_plain: false,
+        })
+    })
+}
+
+fn plain_len(raw: &[u8]) -> usize {
+    raw.iter().position(|&b| b == b'\\').unwrap_or(raw.len())
 }
 
 /// Decodes the escape at the start of `bytes`, which begins with `\`; returns what follows it.

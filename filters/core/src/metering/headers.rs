@@ -3,7 +3,8 @@
 use super::guards::Guards;
 use crate::host::Host;
 use crate::identity::MaasHeadersConfig;
-use crate::record::{Cache, Record};
+use crate::output::WARNINGS_HEADER;
+use crate::record::{Cache, Record, debug_headers};
 
 /// Names of the response headers; `None` = not exported.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -14,6 +15,7 @@ pub(super) struct HeaderNames {
     cache: Option<CacheNames>,
     security: Option<SecurityNames>,
     fallback: String,
+    response_warnings: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,6 +57,7 @@ impl HeaderNames {
             }),
             security: None,
             fallback: "x-vsr-fallback".into(),
+            response_warnings: WARNINGS_HEADER.into(),
         }
     }
 
@@ -79,6 +82,7 @@ impl HeaderNames {
                 jailbreak: name("jailbreak-blocked"),
             }),
             fallback: name("fallback"),
+            response_warnings: name("response-warnings"),
             prefix,
         }
     }
@@ -118,8 +122,15 @@ impl HeaderNames {
                 host.set_response_header(&names.jailbreak, b"true");
             }
         }
+        for (name, value) in debug_headers(&record.debug) {
+            host.set_response_header(name, value.as_bytes());
+        }
         if !record.fallback.is_empty() {
             host.set_response_header(&self.fallback, record.fallback.as_bytes());
+        }
+        if !record.response_warnings.is_empty() {
+            let warnings = record.response_warnings.as_bytes();
+            host.set_response_header(&self.response_warnings, warnings);
         }
     }
 }

@@ -84,7 +84,7 @@ impl Events {
 }
 
 impl EventSink for Events {
-    fn data(&mut self, bytes: &[u8]) {
+    fn data(&mut self, _at: u64, bytes: &[u8]) {
         self.scanner.push(bytes);
     }
 

@@ -148,7 +148,7 @@ impl MeterStream {
         host.set_filter_state(state::STREAM, state::flag(request.stream));
         let mut edits = Edits::default();
         if edits.ask_for_usage(endpoint, &request) {
-            if replace_body(host, &edits.apply(&body)).is_err() {
+            if replace_body(host, &edits.apply(&request, &body)).is_err() {
                 return refuse(host, &Fault::Internal("the body could not be replaced"));
             }
             self.record.usage_requested = true;
@@ -234,7 +234,7 @@ impl MeterStream {
             self.times.first_bytes_us = Some(host.now_us());
         }
         let chunk = if size > 0 {
-            host.response_chunk(size)
+            host.response_chunk(0, size)
         } else {
             Vec::new()
         };
@@ -253,6 +253,10 @@ impl MeterStream {
             self.read_published(meter, host);
         }
         self.times.end_us = host.now_us();
+        // A guard that cut the stream let it end well; only this API would then be charged what its first event says.
+        if self.streamed && self.api == Some(Endpoint::Messages) {
+            self.complete &= host.filter_state(state::BLOCK).is_none();
+        }
         let settled = Settled {
             identity: self.identity.as_ref(),
             record: &self.record,

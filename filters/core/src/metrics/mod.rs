@@ -148,7 +148,7 @@ metrics! {
         "From the first to the last bytes of a streamed answer, by its completion tokens but one (standalone mode).";
     /// Time of our own work.
     Processing = "turnpike_processing_microseconds", Kind::Histogram(STAGE_US), [Stage],
-        "Time that Turnpike added, by stage: `meter` (identity and headers), `router` (computing), `sidecar` (waiting).";
+        "Time that Turnpike added, by stage: `meter` (identity and headers), `router` (computing), `sidecar` (waiting), `output` (judging the answer).";
     /// Requests over the threshold of their decision.
     SlowRequests = "turnpike_slow_requests_total", Kind::Counter, [Decision],
         "Requests that took longer than `telemetry.slow_request_ms` allows.";
@@ -167,6 +167,9 @@ metrics! {
     /// Requests that Turnpike refused.
     Errors = "turnpike_errors_total", Kind::Counter, [Code],
         "Requests that Turnpike refused, by code of the error object.";
+    /// Answers in which an output guard found something.
+    ResponseDetections = "turnpike_response_detections_total", Kind::Counter, [Code],
+        "Answers in which an output guard found something, by code: `response_jailbreak`, `response_toxicity` or `response_pii`.";
     /// Analyses asked of the sidecar.
     SidecarCalls = "turnpike_sidecar_calls_total", Kind::Counter, [],
         "Analyses asked of the sidecar.";

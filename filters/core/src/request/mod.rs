@@ -1,16 +1,28 @@
 //! The request body of an LLM API, parsed once: what was asked, where its parts stand, and how it is edited.
 //!
 //! 1. [`Endpoint::of_path`] tells which API a path belongs to.
-//! 2. [`Request::parse`] validates the JSON and finds model, stream flags and texts with their byte offsets.
+//! 2. [`Request::parse`] validates the JSON and finds model, stream flags, texts and the shape of the conversation, with byte offsets.
 //! 3. [`Edits`] are splices at those offsets: what is not changed arrives byte for byte.
 //!
 //! Formats: OpenAI chat completions, completions, embeddings and responses; Anthropic messages.
 
+mod body;
 mod edit;
-mod parse;
+mod error;
+mod mask;
+mod message;
+mod parameters;
+mod reader;
+mod shape;
+mod system_prompt;
+mod words;
 
+pub use body::Request;
 pub use edit::Edits;
-pub use parse::{Message, Request, RequestError, Role, StreamOptions};
+pub use error::RequestError;
+pub use message::{Message, Role};
+pub use shape::{Shape, ToolChoice};
+pub use system_prompt::PromptMode;
 
 /// An LLM API, known by its path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

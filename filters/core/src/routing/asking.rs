@@ -12,7 +12,7 @@ use super::route::{Route, Router};
 use super::signals::Signals;
 use super::stream::{Phase, RouterStream};
 use super::work::Work;
-use crate::decision::{Category, OnError};
+use crate::decision::{OnError, Stages};
 use crate::host::{Flow, Host, HostError, refuse};
 use crate::metrics::Metric;
 use crate::record::Cache;
@@ -27,7 +27,7 @@ use crate::state;
 pub(super) struct Question {
     work: Work,
     /// Route that does not depend on the answer.
-    route: Option<Route>,
+    route: Option<Rc<Route>>,
     /// Category that chose that route.
     category: String,
     lookup: Option<Lookup>,
@@ -45,7 +45,7 @@ pub(super) struct Question {
 impl Question {
     pub(super) fn new(
         work: Work,
-        route: Option<Route>,
+        route: Option<Rc<Route>>,
         category: String,
         lookup: Option<Lookup>,
     ) -> Self {
@@ -214,7 +214,7 @@ impl<S: Signals> RouterStream<S> {
             router.recent.remember_said(key, host.now_us(), said);
         }
         let Question {
-            work,
+            mut work,
             route,
             category: read_category,
             lookup,
@@ -231,31 +231,38 @@ impl<S: Signals> RouterStream<S> {
             .map(|h| h.category.as_str())
             .filter(|c| !c.is_empty());
         let category = match (&answer.category, stored_category) {
-            _ if read_category != state::NONE => Category::Is(&read_category),
-            (None, Some(stored)) if stored != state::NONE => Category::Is(stored),
+            _ if read_category != state::NONE => None,
+            (None, Some(stored)) if stored != state::NONE => Some((stored, 1.0)),
             (scored, _) => router.category(scored.as_ref()),
         };
         let category_name = match category {
-            Category::Is(name) if route.is_none() => name.to_owned(),
+            Some((name, _)) if route.is_none() => name.to_owned(),
             _ => read_category.clone(),
         };
         let route = match route {
             Some(route) => route,
             None => {
+                if read_category == state::NONE {
+                    router.see_category(&mut work, category);
+                }
                 // So are heads: the decision that they made of the same text is the stored one.
                 let unread = answer.heads.is_empty() && !router.asked.is_empty();
                 let stored = hit.as_ref().filter(|_| unread);
-                let asked = stored.is_none().then_some(&answer.heads);
+                if stored.is_none() {
+                    router.see_asked(&mut work, &answer.heads);
+                }
+                work.done = work.done.with(Stages::SIDECAR);
+                let verdict = router.settle(host, &mut work);
                 router
-                    .route(work.known(category, asked))
-                    .or_else(|| router.of_decision(&stored?.decision))
-                    .unwrap_or(router.fallback())
-                    .clone()
+                    .route(host, &work, verdict)
+                    .or_else(|| router.of_decision(&stored?.decision, &stored?.model))
+                    .unwrap_or_else(|| router.fallback())
             }
         };
-        if let Some(block) = route.policy.judge(&work.findings) {
-            return self.block(router, host, &work, block);
-        }
+        let route = match self.admit(router, host, &work, route, &category_name) {
+            Ok(route) => route,
+            Err(flow) => return flow,
+        };
         match (hit, lookup) {
             (Some(hit), Some(lookup)) if lookup.accepts(&hit, &route) => {
                 self.record.cache = Cache::Hit;
@@ -301,10 +308,9 @@ impl<S: Signals> RouterStream<S> {
         match (question.route, router.on_error) {
             (Some(route), _) => self.go(router, host, &question.work, &route, &question.category),
             (None, OnError::Default) => {
-                let route = router.fallback();
-                match route.policy.judge(&question.work.findings) {
-                    Some(block) => self.block(router, host, &question.work, block),
-                    None => self.go(router, host, &question.work, route, state::NONE),
+                match self.admit(router, host, &question.work, router.fallback(), state::NONE) {
+                    Ok(route) => self.go(router, host, &question.work, &route, state::NONE),
+                    Err(flow) => flow,
                 }
             }
             (None, OnError::Block) => refuse(host, &Fault::SidecarUnavailable),

@@ -90,23 +90,17 @@ impl Capture {
     }
 
     /// The next chunk; [`Wanted::NoMore`] when the answer is too large.
-    pub(super) fn push(&mut self, host: &mut impl Host, size: usize) -> Wanted {
-        let held = self.captured.0.get().saturating_add(size);
-        if self.body.len().saturating_add(size) > self.limit {
+    pub(super) fn push(&mut self, host: &mut impl Host, chunk: &[u8]) -> Wanted {
+        let held = self.captured.0.get().saturating_add(chunk.len());
+        if self.body.len().saturating_add(chunk.len()) > self.limit {
             return Wanted::NoMore;
         }
         if held > MAX_CAPTURED_BYTES {
             host.count(Metric::CacheSkipped, &["memory"], 1);
             return Wanted::NoMore;
         }
-        if size > 0 {
-            let chunk = host.response_chunk(size);
-            if chunk.len() != size {
-                return Wanted::NoMore;
-            }
-            self.captured.0.set(held);
-            self.body.extend_from_slice(&chunk);
-        }
+        self.captured.0.set(held);
+        self.body.extend_from_slice(chunk);
         Wanted::More
     }
 

@@ -75,7 +75,7 @@ impl Lookup {
 pub(super) fn plan_lookup<S: Signals>(
     router: &Router<S>,
     host: &mut impl Host,
-    work: &Work,
+    work: &mut Work,
     route: Option<&Route>,
     control: Control,
 ) -> Option<Lookup> {
@@ -94,7 +94,7 @@ pub(super) fn plan_lookup<S: Signals>(
 fn lookup<S: Signals>(
     router: &Router<S>,
     host: &mut impl Host,
-    work: &Work,
+    work: &mut Work,
     route: Option<&Route>,
     control: Control,
 ) -> Result<Lookup, Skip> {
@@ -122,7 +122,9 @@ fn lookup<S: Signals>(
         named(host, "tier", state::TIER),
     );
     let tenant = text_state(host, state::TENANT);
+    let signals = router.beside_the_body(host, work);
     let caller = Caller {
+        signals: &signals,
         user: user.as_deref(),
         tier: tier.as_deref(),
         tenant: tenant.as_deref(),

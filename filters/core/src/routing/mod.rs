@@ -12,19 +12,25 @@
 
 mod asking;
 mod capture;
+mod changes;
+mod choice;
+mod explain;
 mod lead;
 mod lookup;
 mod models;
+mod reasoning;
 mod recent;
 mod route;
+mod settle;
 mod signals;
 mod stream;
 mod topics;
 mod work;
 
+pub use explain::{EXPLAIN_PATH, ExplainedDecision, ExplainedSignal, Explanation};
 pub use models::models_list;
 pub use route::{Route, Router};
-pub use signals::{Found, Part, Progress, Signals, Wanted};
+pub use signals::{Found, Part, Progress, Signals, TextRules, Wanted};
 pub use stream::RouterStream;
 pub use topics::Topics;
 

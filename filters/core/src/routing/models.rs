@@ -30,10 +30,7 @@ pub fn models_list(config: &Config) -> Vec<u8> {
         created: 0,
         owned_by: "turnpike",
     };
-    let mut data = vec![model("auto")];
-    if config.auto_model_name() != "auto" {
-        data.push(model(config.auto_model_name()));
-    }
+    let mut data: Vec<Model<'_>> = config.auto_names().into_iter().map(model).collect();
     if config.include_config_models_in_list != Some(false) {
         data.extend(config.model_config.keys().map(|id| model(id)));
     }

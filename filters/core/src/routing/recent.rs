@@ -34,12 +34,13 @@ impl Key {
             labels,
             every_part,
             jailbreak,
+            toxicity,
             pii,
             names,
         } = wanted;
         let mut hash = Sha256::new();
         hash.update(b"read");
-        hash.update([topics, labels, every_part, jailbreak, pii, names].map(u8::from));
+        hash.update([topics, labels, every_part, jailbreak, toxicity, pii, names].map(u8::from));
         for part in parts {
             hash.update([u8::from(part.topic)]);
             push(&mut hash, &part.text);

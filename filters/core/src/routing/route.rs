@@ -1,26 +1,33 @@
 //! The compiled router, and the route of one request.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use super::capture::Captured;
+use super::changes::Changes;
+use super::choice::{Choice, Latencies};
 use super::lead::Leads;
 use super::recent::Recent;
+use super::settle::Rules;
 use super::signals::{Found, Signals, Wanted};
-use super::topics::Topics;
+use super::topics::{Topics, entropy};
+use super::work::Work;
 use crate::cache::Partitioner;
 use crate::config::{Config, GuardsConfig};
 use crate::decision::{
-    Category, DecisionConfig, Engine, Known, LabelRef, Labels, ModelRefConfig, OnError, Plugin,
-    ReasoningKind, SemanticCachePluginConfig, Verdict,
+    AlgorithmKind, DecisionConfig, Engine, LabelRef, ModelRefConfig, OnError, Plugin,
+    ResponseAction, SemanticCachePluginConfig, Source, Verdict,
 };
-use crate::guard::Policy;
+use crate::guard::{NAME_KINDS, Policy};
+use crate::host::Host;
+use crate::output::{OutputAction, OutputGuard, OutputRules};
+use crate::signal::SubjectConfig;
 use crate::state;
 
 /// The compiled router, one for a worker.
 #[derive(Debug)]
 pub struct Router<S> {
     pub(super) auto_names: Vec<String>,
-    pub(super) models: Vec<String>,
     pub(super) models_list: Vec<u8>,
     pub(super) signals: S,
     topics: Option<Topics>,
@@ -29,13 +36,18 @@ pub struct Router<S> {
     wanted: Wanted,
     /// Labels that conditions name.
     labels: Vec<LabelRef>,
-    engine: Engine,
-    routes: Vec<Route>,
+    pub(super) engine: Engine,
+    /// Name and priority of each decision, in the order of the configuration.
+    pub(super) decision_names: Vec<(String, i32)>,
+    /// Who may ask why.
+    pub(super) trusted: Vec<SubjectConfig>,
+    pub(super) rules: Rules,
+    choices: Vec<Choice>,
+    pub(super) latencies: Latencies,
     /// By model, for requests whose client named it.
-    named_policies: BTreeMap<String, Policy>,
-    default_route: Route,
-    fallback_route: Route,
-    pub(super) sidecar_enabled: bool,
+    named: BTreeMap<String, Rc<Route>>,
+    default_route: Rc<Route>,
+    fallback_route: Rc<Route>,
     /// Whether the sidecar may know what is open: it tells categories.
     pub(super) sidecar_may_settle: bool,
     /// Whether some condition names a category.
@@ -44,6 +56,8 @@ pub struct Router<S> {
     pub(super) asked: Vec<String>,
     pub(super) on_error: OnError,
     category_threshold: f32,
+    /// Entropy of topics from which nobody knows.
+    uncertain_from: Option<f32>,
     pub(super) cache: Option<Partitioner>,
     pub(super) default_cache: CachePolicy,
     pub(super) max_body_bytes: usize,
@@ -60,6 +74,10 @@ pub struct Router<S> {
     pub(super) recent: Recent,
     /// Bytes of answers that streams of this worker hold for the cache.
     pub(super) captured: Captured,
+    /// Bytes of an answer that are held for a guard: not more than the proxy keeps.
+    held_bytes: usize,
+    /// Whether latency is measured.
+    measures: bool,
     /// Whether a meter is there to take a usage chunk out again.
     pub(super) has_meter: bool,
 }
@@ -73,10 +91,16 @@ pub struct Route {
     pub decision: String,
     /// Whether it shall reason.
     pub reasoning: bool,
-    /// Top-level member that tells the model so: key and JSON value.
-    pub(super) reasoning_member: Option<(String, String)>,
+    /// What becomes of the request.
+    pub(super) changes: Changes,
     pub(super) cache: CachePolicy,
     pub(super) policy: Policy,
+    /// Where requests go that hold what this model may not see.
+    pub(super) elsewhere: Option<Rc<Route>>,
+    /// An answer in place of a model's.
+    pub(super) answer: Option<String>,
+    /// What answers must not hold.
+    pub(super) output: Option<Rc<OutputGuard>>,
 }
 
 /// What a route may take from the cache.
@@ -87,7 +111,7 @@ pub(super) struct CachePolicy {
 }
 
 /// What decides where a request goes.
-fn rules(config: &Config) -> Vec<u8> {
+fn deciding(config: &Config) -> Vec<u8> {
     let sidecar = &config.sidecar;
     let rules = (
         (
@@ -104,6 +128,22 @@ fn rules(config: &Config) -> Vec<u8> {
         ),
         (&config.classifier, &config.prompt_guard, &config.guards),
         (
+            &config.embedding_rules,
+            &config.complexity_rules,
+            &config.language_rules,
+            &config.context_rules,
+            &config.structure_rules,
+            &config.conversation_rules,
+        ),
+        (
+            &config.jailbreak_rules,
+            &config.pii_rules,
+            &config.role_bindings,
+            &config.metadata_rules,
+            &config.header_rules,
+            &config.projections,
+        ),
+        (
             &sidecar.heads,
             &sidecar.classifiers,
             &sidecar.llm_classifier,
@@ -117,81 +157,121 @@ impl<S: Signals> Router<S> {
     /// Compiles a configuration that [`Config::validate`] accepts; `filters` are those in the chain.
     #[must_use]
     pub fn compile(config: &Config, filters: &[String], signals: S) -> Self {
-        let rule_names: Vec<String> = config
-            .keyword_rules
-            .iter()
-            .map(|r| r.name.clone())
-            .collect();
         let default_cache = CachePolicy {
             enabled: config.semantic_cache.enabled,
             similarity_threshold: config.semantic_cache.similarity_threshold,
         };
         let threshold = signals.jailbreak_threshold();
         let policy = |model: &str, decision| Policy::compile(config, model, decision, threshold);
-        let plain = |decision: &str| Route {
-            model: config.default_model.clone(),
-            decision: decision.into(),
-            reasoning: false,
-            reasoning_member: None,
-            cache: default_cache,
-            policy: policy(&config.default_model, None),
+        let plain = |model: &str, decision: &str, cache| {
+            Rc::new(Route {
+                model: model.into(),
+                decision: decision.into(),
+                reasoning: false,
+                changes: Changes::compile(config, &ref_to(model), None),
+                cache,
+                policy: policy(model, None),
+                elsewhere: None,
+                answer: None,
+                output: None,
+            })
         };
-        let routes: Vec<Route> = config
+        let choices: Vec<Choice> = config
             .decisions
             .iter()
-            .map(|d| route(config, d, default_cache, threshold))
+            .map(|d| {
+                Choice::compile(config, d, &|r| {
+                    route(config, d, r, default_cache, threshold)
+                })
+            })
             .collect();
-        let policies: BTreeMap<String, Policy> = config
+        let timed = config.decisions.iter().filter(|d| {
+            let algorithm = d.algorithm.as_ref();
+            algorithm.is_some_and(|a| a.kind == AlgorithmKind::LatencyAware)
+        });
+        let timed = timed.flat_map(|d| d.model_refs.iter().map(|r| r.model.as_str()));
+        let latencies = Latencies::of_models(timed);
+        // Never answered from the cache: who names a model wants that model's answer, and programs that do so send many texts
+        // that differ in a number.
+        let no_cache = CachePolicy {
+            enabled: false,
+            ..default_cache
+        };
+        let named: BTreeMap<String, Rc<Route>> = config
             .model_config
             .keys()
-            .map(|model| (model.clone(), policy(model, None)))
+            .map(|model| (model.clone(), plain(model, state::NONE, no_cache)))
             .collect();
         let every = || {
-            let routed = routes.iter().map(|route| &route.policy);
-            routed.chain(policies.values())
+            let routes = choices.iter().flat_map(Choice::routes);
+            let elsewhere = routes.clone().filter_map(|r| r.elsewhere.as_ref());
+            let all = routes.chain(elsewhere).chain(named.values());
+            all.map(|route| &route.policy)
         };
-        let asked = config.sidecar.asked_heads();
-        let asked: Vec<(String, f32)> = asked.map(|(name, t)| (name.to_owned(), t)).collect();
-        let label = |name: &str| signals.label(name);
-        let engine = Engine::compile(&config.decisions, &rule_names, &label, &asked);
+        let engine = Engine::compile(config, &|name| signals.label(name));
         let (labels, reads_category) = (engine.labels(), engine.reads_category());
         let asked = engine.asked();
+        let rules = Rules::compile(config, threshold);
+        let reads_attacks = engine
+            .signals()
+            .iter()
+            .any(|s| matches!(s.source, Source::Jailbreak(_)));
+        let looks_for_names = |allowed: &[String]| {
+            NAME_KINDS
+                .iter()
+                .any(|kind| !allowed.iter().any(|a| a == kind))
+        };
         let wanted = Wanted {
             topics: false,
             labels: !labels.is_empty(),
             every_part: labels.iter().any(|label| label.every_part),
-            jailbreak: every().any(Policy::wants_jailbreak),
-            pii: every().any(Policy::wants_pii),
-            names: every().any(Policy::wants_names),
+            jailbreak: reads_attacks || every().any(Policy::wants_jailbreak),
+            toxicity: false,
+            pii: rules.pii_rules(&engine).next().is_some() || every().any(Policy::wants_pii),
+            names: rules.pii_rules(&engine).any(looks_for_names)
+                || every().any(Policy::wants_names),
         };
         let cache = config.semantic_cache.enabled.then(|| {
             Partitioner::compile(
                 &config.semantic_cache,
                 &config.sidecar.encoder.name,
-                &rules(config),
+                &deciding(config),
             )
             .with_tenants(config.has_tenants())
         });
+        let limits = &config.limits;
+        let maas = config.maas_integration.as_ref().filter(|m| m.enabled);
         Self {
-            auto_names: vec!["auto".into(), config.auto_model_name().into()],
-            models: config.model_config.keys().cloned().collect(),
+            auto_names: config.auto_names().into_iter().map(String::from).collect(),
             models_list: super::models_list(config),
             topics: Topics::compile(&config.categories, signals.topics()),
             guards: config.guards.clone(),
             wanted,
-            named_policies: policies,
+            named,
+            rules,
             signals,
             labels,
             engine,
-            routes,
-            default_route: plain("default"),
-            fallback_route: plain("fallback"),
-            sidecar_enabled: config.sidecar.enabled,
+            decision_names: config
+                .decisions
+                .iter()
+                .map(|d| (d.name.clone(), d.priority))
+                .collect(),
+            trusted: config.explain.trusted.clone(),
+            choices,
+            latencies,
+            default_route: plain(&config.default_model, "default", default_cache),
+            fallback_route: plain(&config.default_model, "fallback", default_cache),
             sidecar_may_settle: config.sidecar.enabled && (reads_category || !asked.is_empty()),
             reads_category,
             asked,
             on_error: config.sidecar.on_error,
             category_threshold: config.classifier.category_model.threshold,
+            uncertain_from: config
+                .classifier
+                .category_model
+                .uncertain
+                .map(|u| u.entropy),
             cache,
             default_cache,
             max_body_bytes: usize::try_from(config.limits.max_body_bytes).unwrap_or(usize::MAX),
@@ -203,7 +283,23 @@ impl<S: Signals> Router<S> {
             captured: Captured::default(),
             max_cached_body_bytes: usize::try_from(config.limits.max_cached_body_bytes)
                 .unwrap_or(usize::MAX),
+            held_bytes: usize::try_from(
+                limits.max_cached_body_bytes.min(limits.max_body_bytes / 2),
+            )
+            .unwrap_or(usize::MAX),
+            measures: maas.is_none_or(|m| m.metrics.export_latency_metrics),
             has_meter: filters.iter().any(|f| f == "meter"),
+        }
+    }
+
+    /// What output guards go by.
+    pub(super) fn output_rules(&self) -> OutputRules<'_, S> {
+        OutputRules {
+            signals: &self.signals,
+            budget_us: u64::from(self.guards.budget_ms).saturating_mul(1000),
+            on_budget: self.guards.on_budget,
+            held_bytes: self.held_bytes,
+            measures: self.measures,
         }
     }
 
@@ -213,44 +309,40 @@ impl<S: Signals> Router<S> {
         self.leads.take_releases()
     }
 
-    /// The route with what is known; `None` when that is not enough.
-    pub(super) fn route(&self, mut known: Known<'_>) -> Option<&Route> {
-        let unread = matches!(known.labels, Labels::Unread) && self.topics.is_some();
-        if known.category == Category::Unasked && !self.sidecar_enabled && !unread {
-            known.category = Category::None;
-        }
-        match self.engine.decide(&known) {
-            Verdict::Decided(index) => self.routes.get(index).or(Some(&self.default_route)),
-            Verdict::NoneHolds => Some(&self.default_route),
-            Verdict::Open => None,
+    /// The route of what was decided; `None` where that is open.
+    pub(super) fn route(
+        &self,
+        host: &mut impl Host,
+        work: &Work,
+        verdict: Verdict,
+    ) -> Option<Rc<Route>> {
+        match verdict {
+            Verdict::Decided(index, _) => {
+                let choice = self.choices.get(index);
+                let taken = choice.and_then(|c| c.take(host, work, &self.latencies));
+                taken.or_else(|| Some(Rc::clone(&self.default_route)))
+            }
+            Verdict::NoneHolds => Some(Rc::clone(&self.default_route)),
+            Verdict::Open(_) => None,
         }
     }
 
-    /// The route of a decision.
-    pub(super) fn of_decision(&self, name: &str) -> Option<&Route> {
-        let all = self.routes.iter().chain([&self.default_route]);
-        all.into_iter().find(|route| route.decision == name)
+    /// The route of a stored answer: decision and model.
+    pub(super) fn of_decision(&self, name: &str, model: &str) -> Option<Rc<Route>> {
+        let all = self.choices.iter().flat_map(Choice::routes);
+        let mut all = all.chain([&self.default_route]);
+        all.find(|r| r.decision == name && r.model == model)
+            .cloned()
     }
 
     /// The route when the category was needed and could not be had.
-    pub(super) fn fallback(&self) -> &Route {
-        &self.fallback_route
+    pub(super) fn fallback(&self) -> Rc<Route> {
+        Rc::clone(&self.fallback_route)
     }
 
-    /// The route of a request whose client named the model. It is never answered from the cache: who names a model wants that
-    /// model's answer, and programs that do so send many texts that differ in a number.
-    pub(super) fn named(&self, model: &str) -> Option<Route> {
-        self.models.iter().any(|m| m == model).then(|| Route {
-            model: model.into(),
-            decision: state::NONE.into(),
-            reasoning: false,
-            reasoning_member: None,
-            cache: CachePolicy {
-                enabled: false,
-                ..self.default_cache
-            },
-            policy: self.named_policies.get(model).cloned().unwrap_or_default(),
-        })
+    /// The route of a request whose client named the model.
+    pub(super) fn named(&self, model: &str) -> Option<Rc<Route>> {
+        self.named.get(model).cloned()
     }
 
     /// What must be read for a request: what the guards of some route need, topics if they decide and the model knows them.
@@ -261,6 +353,7 @@ impl<S: Signals> Router<S> {
                 labels: false,
                 every_part: false,
                 jailbreak: route.policy.wants_jailbreak(),
+                toxicity: false,
                 pii: route.policy.wants_pii(),
                 names: route.policy.wants_names(),
             },
@@ -273,59 +366,119 @@ impl<S: Signals> Router<S> {
 
     /// What a reading that was cut short says for certain: findings of heads that read every part. Anything else may change with
     /// what was not read.
-    pub(super) fn certain(&self, mut labels: Vec<Option<usize>>) -> Vec<Option<usize>> {
+    pub(super) fn certain(
+        &self,
+        mut labels: Vec<Option<(usize, f32)>>,
+    ) -> Vec<Option<(usize, f32)>> {
         for (head, label) in labels.iter_mut().enumerate() {
             let finding = |l: &LabelRef| l.head == head && l.every_part && l.label > 0;
-            *label =
-                label.filter(|found| self.labels.iter().any(|l| finding(l) && l.label == *found));
+            *label = label.filter(|(found, _)| {
+                let mut wanted = self.labels.iter();
+                wanted.any(|l| finding(l) && l.label == *found)
+            });
         }
         labels
     }
 
     /// The category that the topics make up, if it is sure enough.
-    pub(super) fn read_category(&self, found: &Found) -> Option<&str> {
+    pub(super) fn read_category(&self, found: &Found) -> Option<(&str, f32)> {
         let (name, probability) = self.topics.as_ref()?.best(&found.topics)?;
-        (probability >= self.category_threshold).then_some(name)
+        (probability >= self.category_threshold).then_some((name, probability))
+    }
+
+    /// Whether the topics that were read are too many to tell one.
+    pub(super) fn is_uncertain(&self, found: &Found) -> bool {
+        let most = self.uncertain_from;
+        most.is_some_and(|from| !found.topics.is_empty() && entropy(&found.topics) >= from)
     }
 
     /// The category, if the head is sure enough.
-    pub(super) fn category<'s>(&self, scored: Option<&'s crate::sidecar::Scored>) -> Category<'s> {
-        match scored {
-            Some(s) if s.confidence >= self.category_threshold => Category::Is(&s.label),
-            _ => Category::None,
-        }
+    pub(super) fn category<'s>(
+        &self,
+        scored: Option<&'s crate::sidecar::Scored>,
+    ) -> Option<(&'s str, f32)> {
+        let scored = scored.filter(|s| s.confidence >= self.category_threshold)?;
+        Some((&scored.label, scored.confidence))
     }
 
     /// The lowest threshold that any route may serve a hit at.
     pub(super) fn lowest_threshold(&self) -> f32 {
-        self.routes
+        self.choices
             .iter()
+            .flat_map(Choice::routes)
             .filter(|r| r.cache.enabled)
             .map(|r| r.cache.similarity_threshold)
             .fold(self.default_cache.similarity_threshold, f32::min)
     }
 }
 
+fn ref_to(model: &str) -> ModelRefConfig {
+    ModelRefConfig {
+        model: model.to_owned(),
+        ..Default::default()
+    }
+}
+
 fn route(
     config: &Config,
     decision: &DecisionConfig,
+    chosen: &ModelRefConfig,
     default_cache: CachePolicy,
     jailbreak_threshold: f32,
 ) -> Route {
-    let default_ref = ModelRefConfig {
-        model: config.default_model.clone(),
-        ..Default::default()
-    };
-    let chosen = decision.model_refs.first().unwrap_or(&default_ref);
-    let member = reasoning_member(config, chosen);
-    Route {
+    let changes = Changes::compile(config, chosen, Some(decision));
+    let mut route = Route {
         model: chosen.model.clone(),
         decision: decision.name.clone(),
-        reasoning: chosen.use_reasoning && member.is_some(),
-        reasoning_member: member,
+        reasoning: changes.reasons(),
+        changes,
         cache: cache_policy(decision, default_cache),
         policy: Policy::compile(config, &chosen.model, Some(decision), jailbreak_threshold),
+        elsewhere: None,
+        answer: None,
+        output: None,
+    };
+    for plugin in &decision.plugins {
+        match plugin.read("") {
+            Ok(Plugin::Pii(pii)) if pii.enabled => {
+                route.elsewhere = pii.model.map(|model| {
+                    let policy =
+                        Policy::compile(config, &model, Some(decision), jailbreak_threshold);
+                    Rc::new(Route {
+                        changes: Changes::compile(config, &ref_to(&model), Some(decision)),
+                        model,
+                        reasoning: false,
+                        policy: policy.elsewhere(),
+                        ..route.clone()
+                    })
+                });
+            }
+            Ok(Plugin::FastResponse(answer)) => route.answer = Some(answer.message),
+            Ok(Plugin::ResponseJailbreak(guard)) if guard.enabled => {
+                let threshold = config.prompt_guard.threshold.unwrap_or(jailbreak_threshold);
+                route.output = Some(Rc::new(OutputGuard {
+                    jailbreak: Some(guard.threshold.unwrap_or(threshold)),
+                    action: match guard.action {
+                        ResponseAction::Block => OutputAction::Block,
+                        ResponseAction::Header => OutputAction::Header,
+                        ResponseAction::None => OutputAction::None,
+                    },
+                    ..OutputGuard::default()
+                }));
+            }
+            _ => {}
+        }
     }
+    // A plugin that comes later counts for both.
+    if let Some(elsewhere) = &route.elsewhere {
+        let (answer, output) = (route.answer.clone(), route.output.clone());
+        route.elsewhere = Some(Rc::new(Route {
+            answer,
+            output,
+            ..Route::clone(elsewhere)
+        }));
+    }
+    route
 }
 
 fn cache_policy(decision: &DecisionConfig, default: CachePolicy) -> CachePolicy {
@@ -345,32 +498,23 @@ fn cache_policy(decision: &DecisionConfig, default: CachePolicy) -> CachePolicy 
     }
 }
 
-/// How the model is told to reason, or not to; `None` where nothing needs to be said.
-///
-/// Source: chat templates of Qwen3 and DeepSeek (`chat_template_kwargs` of vLLM), `reasoning_effort` of the OpenAI API.
-fn reasoning_member(config: &Config, chosen: &ModelRefConfig) -> Option<(String, String)> {
-    let family = config
-        .model_config
-        .get(&chosen.model)?
-        .reasoning_family
-        .as_ref()?;
-    let family = config.reasoning_families.get(family)?;
-    match family.kind {
-        ReasoningKind::ChatTemplateKwargs => {
-            let kwargs = serde_json::json!({ family.parameter.as_str(): chosen.use_reasoning });
-            Some(("chat_template_kwargs".into(), kwargs.to_string()))
+#[cfg(test)]
+impl Route {
+    /// A route that changes nothing.
+    pub(super) fn to(model: &str) -> Self {
+        Self {
+            model: model.into(),
+            decision: "d".into(),
+            reasoning: false,
+            changes: Changes::default(),
+            cache: CachePolicy {
+                enabled: false,
+                similarity_threshold: 1.0,
+            },
+            policy: Policy::default(),
+            elsewhere: None,
+            answer: None,
+            output: None,
         }
-        ReasoningKind::ReasoningEffort if chosen.use_reasoning => {
-            let effort = chosen
-                .reasoning_effort
-                .as_deref()
-                .or(config.default_reasoning_effort.as_deref())
-                .unwrap_or("medium");
-            Some((
-                family.parameter.clone(),
-                serde_json::json!(effort).to_string(),
-            ))
-        }
-        ReasoningKind::ReasoningEffort => None,
     }
 }

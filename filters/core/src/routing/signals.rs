@@ -1,14 +1,17 @@
 //! What is found in a request's texts without asking anybody; `turnpike-classify` implements it.
 
-use crate::decision::LabelRef;
+use crate::decision::{LabelRef, Signal};
 
 /// Finds signals in texts.
 pub trait Signals {
     /// A reading in progress.
     type Reading;
 
-    /// Which keyword rules match: one entry for each rule of the configuration, in its order.
-    fn keywords(&self, text: &str) -> Vec<bool>;
+    /// What keyword and structure rules say of a text.
+    fn rules(&self, text: &str) -> TextRules;
+
+    /// The language of a text, by ISO 639-1, and how sure that is; `None` where it is too short to tell.
+    fn language(&self, text: &str) -> Option<(&'static str, f32)>;
 
     /// The topics whose probabilities [`Found::topics`] holds; empty when none can be told.
     fn topics(&self) -> &[String];
@@ -19,6 +22,9 @@ pub trait Signals {
     /// Probability from which an attack counts where the configuration names none.
     fn jailbreak_threshold(&self) -> f32;
 
+    /// Probability from which a text counts as toxic where the configuration names none.
+    fn toxicity_threshold(&self) -> f32;
+
     /// Begins to read `parts` for what is `wanted`.
     fn begin(&self, wanted: Wanted, parts: Vec<Part>) -> Self::Reading;
 
@@ -27,6 +33,15 @@ pub trait Signals {
 
     /// What was found so far.
     fn found(&self, reading: &Self::Reading) -> Found;
+}
+
+/// What rules say of a text: an entry for each rule of the configuration, in its order.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TextRules {
+    /// `keyword_rules`
+    pub keywords: Vec<Signal>,
+    /// `structure_rules`
+    pub structures: Vec<Signal>,
 }
 
 /// What to look for.
@@ -40,6 +55,8 @@ pub struct Wanted {
     pub every_part: bool,
     /// Attacks.
     pub jailbreak: bool,
+    /// Toxic words; asked of answers only, decisions read the label.
+    pub toxicity: bool,
     /// Personal data that has a form.
     pub pii: bool,
     /// Names of persons and places, addresses.
@@ -56,7 +73,7 @@ impl Wanted {
     /// Whether guards must see the request.
     #[must_use]
     pub fn guards(self) -> bool {
-        self.jailbreak || self.pii || self.names
+        self.jailbreak || self.toxicity || self.pii || self.names
     }
 }
 
@@ -83,8 +100,8 @@ pub enum Progress {
 pub struct Found {
     /// Probability of each of [`Signals::topics`]; empty when nothing was read.
     pub topics: Vec<f32>,
-    /// The label of each head that is probable enough; empty when nothing was read.
-    pub labels: Vec<Option<usize>>,
+    /// The label of each head that is probable enough, and its probability; empty when nothing was read.
+    pub labels: Vec<Option<(usize, f32)>>,
     /// What guards look at.
     pub guards: crate::guard::Findings,
 }

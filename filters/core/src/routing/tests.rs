@@ -1,11 +1,14 @@
 mod memory;
+mod output;
 
 use super::*;
 use crate::config::Config;
-use crate::decision::LabelRef;
+use crate::decision::{LabelRef, Signal};
+use crate::guard::Findings;
 use crate::host::memory::{Entry, MemoryHost};
 use crate::host::{Flow, Host as _};
 use crate::metrics::Metric;
+use crate::request::Endpoint;
 
 /// Matches the rule named by a word of the text.
 #[derive(Debug)]
@@ -36,11 +39,23 @@ impl Signals for Words {
         0.7
     }
 
+    fn toxicity_threshold(&self) -> f32 {
+        0.7
+    }
+
     fn begin(&self, wanted: Wanted, parts: Vec<Part>) -> Found {
         let angry = parts.iter().any(|part| part.text.contains('!'));
-        let labels = vec![Some(usize::from(angry))];
+        let labels = vec![Some((usize::from(angry), 1.0))];
         Found {
             labels: if wanted.labels { labels } else { Vec::new() },
+            guards: Findings {
+                jailbreak: wanted.jailbreak.then(|| {
+                    f32::from(u8::from(
+                        parts.iter().any(|part| part.text.contains("ATTACK")),
+                    ))
+                }),
+                ..Findings::default()
+            },
             ..Found::default()
         }
     }
@@ -53,8 +68,15 @@ impl Signals for Words {
         reading.clone()
     }
 
-    fn keywords(&self, text: &str) -> Vec<bool> {
-        vec![text.contains("SQL")]
+    fn rules(&self, text: &str) -> TextRules {
+        TextRules {
+            keywords: vec![Signal::of(text.contains("SQL"))],
+            structures: Vec::new(),
+        }
+    }
+
+    fn language(&self, text: &str) -> Option<(&'static str, f32)> {
+        text.contains('ß').then_some(("de", 0.9))
     }
 }
 
@@ -374,11 +396,11 @@ fn respond(
     complete: bool,
 ) {
     host.respond(status, content_type);
-    stream.on_response_headers(router, host);
+    stream.on_response_headers(router, host, false);
     let (a, b) = body.split_at(body.len() / 2);
     for (part, end) in [(a, false), (b, complete)] {
         host.chunk = part.into();
-        stream.on_response_body(host, part.len(), end);
+        stream.on_response_body(router, host, part.len(), end);
     }
 }
 
@@ -812,4 +834,39 @@ fn an_exact_hit_without_heads_is_served_by_the_decision_that_stored_it() {
     answer(&router, &mut stream, &mut host, hit);
     assert_eq!(host.reply.as_ref().unwrap().status, 200);
     assert_eq!(host.state["turnpike.decision"], "refund");
+}
+
+/// Whoever sends `x-beta: on` goes to another decision, which the same head decides.
+fn by_head_and_header() -> Router<Words> {
+    let yaml = "
+vllm_endpoints: [{name: l, address: a, port: 1}]
+model_config: {small: {}, big: {}}
+default_model: small
+sidecar: {heads: [{name: intent, path: x}]}
+header_rules: [{name: beta, header: x-beta, predicate: {equals: 'on'}}]
+decisions:
+  - {name: beta, priority: 2, rules: {operator: AND, conditions: [{type: header, name: beta}, {type: head, name: 'intent:refund'}]}, modelRefs: [{model: big}]}
+  - {name: all, priority: 1, rules: {type: head, name: 'intent:refund'}, modelRefs: [{model: small}]}
+semantic_cache: {enabled: true, scope: global}
+";
+    let config = Config::from_value(serde_saphyr::from_str(yaml).unwrap()).unwrap();
+    assert_eq!(config.validate(), []);
+    Router::compile(&config, &["meter".into(), "router".into()], Words)
+}
+
+#[test]
+fn answers_of_decisions_that_a_header_keeps_apart_are_kept_apart_before_any_head_was_read() {
+    let router = by_head_and_header();
+    let partition = |headers: &[(&str, &str)]| {
+        let body = r#"{"model": "auto", "messages": [{"role": "user", "content": "Money back"}]}"#;
+        let mut host = MemoryHost::post("/v1/chat/completions", headers, body);
+        let (_, flow) = run(&router, &mut host);
+        assert_eq!(flow, Flow::Pause);
+        host.asked[0].1["cache"]["partition"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    assert_eq!(partition(&[]), partition(&[("x-beta", "off")]));
+    assert_ne!(partition(&[]), partition(&[("x-beta", "on")]));
 }

@@ -62,6 +62,17 @@ impl Topics {
     }
 }
 
+/// How unsure the probabilities of topics are: their entropy as a share of the highest possible one, 0 to 1 (Shannon 1948). 0 of nothing.
+pub(super) fn entropy(topics: &[f32]) -> f32 {
+    let most = f32::from(u16::try_from(topics.len()).unwrap_or(u16::MAX)).ln();
+    if most <= 0.0 {
+        return 0.0;
+    }
+    let parts = topics.iter().filter(|p| **p > 0.0);
+    let sum: f32 = parts.map(|p| -p * p.ln()).sum();
+    (sum / most).clamp(0.0, 1.0)
+}
+
 /// `computer science`, `computer_science` and `Computer Science` are one.
 fn same(a: &str, b: &str) -> bool {
     let plain = |name: &str| name.trim().to_lowercase().replace(['_', '-'], " ");
@@ -103,6 +114,16 @@ mod tests {
             topics.best(&[0.3, 0.2, 0.1, 0.4]),
             Some(("Computer_Science", 0.3))
         );
+    }
+
+    #[test]
+    fn entropy_is_0_of_a_sure_topic_and_1_where_all_are_alike() {
+        assert_eq!(entropy(&[]), 0.0);
+        assert_eq!(entropy(&[1.0]), 0.0);
+        assert_eq!(entropy(&[0.0, 1.0, 0.0]), 0.0);
+        assert!((entropy(&[0.25; 4]) - 1.0).abs() < 1e-6);
+        let half = entropy(&[0.5, 0.5, 0.0, 0.0]);
+        assert!((half - 0.5).abs() < 1e-6, "{half}");
     }
 
     #[test]

@@ -1,10 +1,9 @@
 //! A request that is being routed: what was sent, and what is known of it so far.
 
 use super::signals::Part;
-use crate::decision::{Category, Known, Labels};
+use crate::decision::{Signal, Stages};
 use crate::guard::Findings;
-use crate::request::{Endpoint, Request, Role};
-use crate::sidecar::HeadScores;
+use crate::request::{Endpoint, Message, Request, Role};
 
 /// A request in work.
 #[derive(Debug)]
@@ -12,12 +11,16 @@ pub(super) struct Work {
     pub(super) endpoint: Endpoint,
     pub(super) request: Request,
     pub(super) body: Vec<u8>,
-    /// Which keyword rules match.
-    pub(super) keywords: Vec<bool>,
+    /// What is known of the signals that decisions read.
+    pub(super) signals: Vec<Signal>,
+    /// The steps that were taken to know them.
+    pub(super) done: Stages,
+    /// Whether the proxy's own model could not tell its topic.
+    pub(super) is_uncertain: bool,
     /// What guards found in it.
     pub(super) findings: Findings,
-    /// The label of each head, where it was read.
-    pub(super) labels: Vec<Option<usize>>,
+    /// Where the parts that were read stand.
+    parts: Vec<Place>,
     /// How much of its texts was read.
     pub(super) read: Extent,
 }
@@ -33,52 +36,63 @@ pub(super) enum Extent {
 }
 
 impl Work {
-    pub(super) fn new(endpoint: Endpoint, request: Request, body: Vec<u8>) -> Self {
+    pub(super) fn new(endpoint: Endpoint, request: Request, body: Vec<u8>, signals: usize) -> Self {
         Self {
             endpoint,
             request,
             body,
-            keywords: Vec::new(),
+            signals: vec![Signal::Unknown; signals],
+            done: Stages::default(),
+            is_uncertain: false,
             findings: Findings::default(),
-            labels: Vec::new(),
+            parts: Vec::new(),
             read: Extent::Nothing,
         }
     }
 
-    /// What decisions may know of it.
-    pub(super) fn known<'w>(
-        &'w self,
-        category: Category<'w>,
-        asked: Option<&'w HeadScores>,
-    ) -> Known<'w> {
-        Known {
-            keywords: &self.keywords,
-            labels: match self.read {
-                Extent::Nothing => Labels::Unread,
-                Extent::Part => Labels::Partly(&self.labels),
-                Extent::All => Labels::Read(&self.labels),
-            },
-            category,
-            asked,
-        }
-    }
-
     /// The texts to read: the one that tells the topic first, then, where guards look, all others, the latest first.
-    pub(super) fn parts(&self, guarded: bool) -> Vec<Part> {
+    pub(super) fn parts(&mut self, guarded: bool) -> Vec<Part> {
         let messages = &self.request.messages;
         let topic = messages.iter().rposition(|m| m.role == Role::User);
-        let part = |at: usize, topic: bool| {
-            messages.get(at).map(|message| Part {
-                text: message.text(&self.body),
-                topic,
-            })
-        };
-        let mut parts: Vec<Part> = topic.and_then(|at| part(at, true)).into_iter().collect();
+        let mut places: Vec<Place> = topic.map(Place::Message).into_iter().collect();
         if guarded {
             let others = (0..messages.len()).rev().filter(|at| Some(*at) != topic);
-            parts.extend(others.filter_map(|at| part(at, false)));
+            places.extend(others.map(Place::Message));
+            let more = (0..self.request.guarded.len()).rev();
+            places.extend(more.map(Place::Guarded));
         }
-        parts.retain(|part| !part.text.is_empty());
+        let mut parts = Vec::new();
+        for place in places {
+            let text = place
+                .message(&self.request)
+                .map_or_else(String::new, |message| message.text(&self.body));
+            if !text.is_empty() {
+                let topic = topic.is_some_and(|at| place == Place::Message(at));
+                parts.push(Part { text, topic });
+                self.parts.push(place);
+            }
+        }
         parts
+    }
+
+    /// The message that holds a part which was read.
+    pub(super) fn message(&self, part: usize) -> Option<&Message> {
+        self.parts.get(part)?.message(&self.request)
+    }
+}
+
+/// Where a text stands in a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Message(usize),
+    Guarded(usize),
+}
+
+impl Place {
+    fn message(self, request: &Request) -> Option<&Message> {
+        match self {
+            Self::Message(at) => request.messages.get(at),
+            Self::Guarded(at) => request.guarded.get(at),
+        }
     }
 }

@@ -43,6 +43,12 @@ pub const CATEGORY_HEAD: &str = "category";
 /// The head whose labels `sidecar.llm_classifier` has.
 pub const LLM_HEAD: &str = "llm";
 
+/// The head that tells, for each of `embedding_rules`, how similar the text is to its samples.
+pub const EMBEDDING_HEAD: &str = "embedding";
+
+/// The head that tells, for each of `complexity_rules`, how much nearer the text is to its hard samples than to its easy ones.
+pub const COMPLEXITY_HEAD: &str = "complexity_rules";
+
 /// Name of `semantic_cache.second_opinion` among the models: in metrics and lists; not to be asked by it.
 pub const SECOND_OPINION: &str = "second_opinion";
 

@@ -21,6 +21,7 @@ fn of(scope: Scope, body: &str, user: Option<&str>, tier: Option<&str>) -> Resul
             user,
             tier,
             tenant: None,
+            signals: &[],
         },
     )
 }
@@ -217,6 +218,7 @@ fn tenants_share_nothing_though_their_users_and_tiers_have_one_name() {
             user,
             tier: Some("gold"),
             tenant,
+            signals: &[],
         };
         let (endpoint, body) = (Endpoint::ChatCompletions, ASK.as_bytes());
         partitioner(scope).partition(endpoint, &request, body, caller)
@@ -247,6 +249,7 @@ fn where_tenants_are_known_a_caller_without_one_is_nobody() {
             user: Some("alice"),
             tier: Some("gold"),
             tenant,
+            signals: &[],
         };
         let cache = partitioner(scope).with_tenants(true);
         let key = cache.partition(Endpoint::ChatCompletions, &request, ASK.as_bytes(), caller);
@@ -257,4 +260,21 @@ fn where_tenants_are_known_a_caller_without_one_is_nobody() {
         assert_eq!(of(scope, None), Err(Skip::NoIdentity));
     }
     assert_eq!(of(Scope::Global, None), Ok(()));
+}
+
+#[test]
+fn callers_whom_decisions_tell_apart_share_nothing() {
+    let request = Request::parse(Endpoint::ChatCompletions, ASK.as_bytes()).unwrap();
+    let of = |signals| {
+        let caller = Caller {
+            user: Some("alice"),
+            signals,
+            ..Caller::default()
+        };
+        let (endpoint, body) = (Endpoint::ChatCompletions, ASK.as_bytes());
+        partitioner(Scope::Global).partition(endpoint, &request, body, caller)
+    };
+    assert_eq!(of(&[1, 0]), of(&[1, 0]));
+    assert_ne!(of(&[1, 0]), of(&[0, 1]));
+    assert_ne!(of(&[1]), of(&[]));
 }

@@ -795,31 +795,38 @@ fn a_half_that_no_server_reported_is_estimated() {
 
 #[test]
 fn an_anthropic_stream_cut_after_its_start_is_charged_its_text() {
-    let meter = maas();
-    let mut host = MemoryHost::post(
-        "/v1/messages",
-        &[
-            ("x-auth-request-user", "alice"),
-            ("x-auth-request-tier", "gold"),
-        ],
-        "{}",
-    );
-    let mut stream = request(&mut host, &meter);
-    routed(&mut host);
-    host.respond("200", "text/event-stream");
-    stream.on_response_headers(&meter, &mut host, false);
-    let chunk = "data: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":25,\"output_tokens\":1}}}\n\ndata: {\"type\":\"content_block_delta\",\"delta\":{\"text\":\"forty characters of text, or nearly that.\"}}\n\n";
-    host.chunk = chunk.into();
-    stream.on_response_body(&mut host, chunk.len(), false);
-    stream.on_log(&meter, &mut host);
-    assert_eq!(
-        host.counter(Metric::Tokens, &["alice", "gold", "qwen3", "prompt"]),
-        25
-    );
-    assert_eq!(
-        host.counter(Metric::Tokens, &["alice", "gold", "qwen3", "completion"]),
-        11
-    );
+    // By the server or the client, or by a guard, which lets it end well.
+    for is_guarded in [false, true] {
+        let meter = maas();
+        let mut host = MemoryHost::post(
+            "/v1/messages",
+            &[
+                ("x-auth-request-user", "alice"),
+                ("x-auth-request-tier", "gold"),
+            ],
+            "{}",
+        );
+        let mut stream = request(&mut host, &meter);
+        routed(&mut host);
+        host.respond("200", "text/event-stream");
+        stream.on_response_headers(&meter, &mut host, false);
+        let chunk = "data: {\"type\":\"message_start\",\"message\":{\"usage\":{\"input_tokens\":25,\"output_tokens\":1}}}\n\ndata: {\"type\":\"content_block_delta\",\"delta\":{\"text\":\"forty characters of text, or nearly that.\"}}\n\n";
+        host.chunk = chunk.into();
+        stream.on_response_body(&mut host, chunk.len(), is_guarded);
+        if is_guarded {
+            host.state
+                .insert(state::BLOCK.into(), "response_blocked".into());
+        }
+        stream.on_log(&meter, &mut host);
+        assert_eq!(
+            host.counter(Metric::Tokens, &["alice", "gold", "qwen3", "prompt"]),
+            25
+        );
+        assert_eq!(
+            host.counter(Metric::Tokens, &["alice", "gold", "qwen3", "completion"]),
+            11
+        );
+    }
 }
 
 #[test]

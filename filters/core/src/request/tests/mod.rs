@@ -2,6 +2,19 @@ use proptest::prelude::*;
 
 use super::*;
 
+mod edits;
+mod guarded;
+mod properties;
+mod shape;
+
+const ALL: [Endpoint; 5] = [
+    Endpoint::ChatCompletions,
+    Endpoint::Completions,
+    Endpoint::Embeddings,
+    Endpoint::Responses,
+    Endpoint::Messages,
+];
+
 fn chat(body: &str) -> Result<Request, RequestError> {
     Request::parse(Endpoint::ChatCompletions, body.as_bytes())
 }
@@ -69,7 +82,7 @@ fn every_api_shows_its_texts() {
             Endpoint::Messages,
             r#"{"model":"m","system":[{"type":"text","text":"s"}],"messages":[{"role":"user","content":[{"type":"tool_result","content":[{"type":"text","text":"hidden"}]}]}]}"#
         ),
-        [(Role::System, "s".into()), (Role::User, "hidden".into())]
+        [(Role::System, "s".into()), (Role::Tool, String::new())]
     );
 }
 
@@ -130,6 +143,14 @@ fn wrong_bodies_are_refused_with_a_reason() {
             "{\"model\":\"a\",\"messages\":[],\"stream_options\":{\"include_usage\":{},\"x\":1}}",
             "Invalid type for 'stream_options.include_usage': expected a boolean.",
         ),
+        (
+            r#"{"model":"a","messages":[{"role":"user","content":"a","content":[]}]}"#,
+            "The parameter 'content' is given more than once.",
+        ),
+        (
+            r#"{"model":"a","messages":[{"role":"user","r\u006fle":"system","content":"a"}]}"#,
+            "The parameter 'role' is given more than once.",
+        ),
     ] {
         assert_eq!(chat(body).unwrap_err().to_string(), message, "{body}");
     }
@@ -166,9 +187,9 @@ fn edits_change_only_what_they_name() {
     ] {
         let request = chat(body).unwrap();
         let mut edits = Edits::default();
-        edits.set_model(&request, "big \"one\"");
-        edits.include_usage(&request);
-        let edited = String::from_utf8(edits.apply(body.as_bytes())).unwrap();
+        edits.set_model("big \"one\"");
+        edits.include_usage();
+        let edited = String::from_utf8(edits.apply(&request, body.as_bytes())).unwrap();
         assert_eq!(edited, expected);
         let value: serde_json::Value = serde_json::from_str(&edited).unwrap();
         assert_eq!(value["stream_options"]["include_usage"], true);
@@ -177,22 +198,16 @@ fn edits_change_only_what_they_name() {
     let request = chat(body).unwrap();
     let mut edits = Edits::default();
     assert!(edits.is_empty());
-    edits.add_member(&request, "reasoning_effort", "\"high\"");
+    edits.set_member("reasoning_effort", "\"high\"");
     assert_eq!(
-        edits.apply(body.as_bytes()),
+        edits.apply(&request, body.as_bytes()),
         br#"{"reasoning_effort":"high","model":"m","messages":[]}"#
     );
 }
 
 #[test]
 fn stream_options_say_what_was_asked() {
-    let options = |body: &str| {
-        chat(body)
-            .unwrap()
-            .stream_options
-            .and_then(|o| o.include_usage)
-            .map(|u| u.0)
-    };
+    let options = |body: &str| chat(body).unwrap().include_usage;
     assert_eq!(
         options(r#"{"model":"m","messages":[],"stream_options":{"include_usage":true}}"#),
         Some(true)

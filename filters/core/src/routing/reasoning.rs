@@ -1,0 +1,179 @@
+//! How each family of models is told to reason, or not to.
+//!
+//! Sources: vLLM, "Reasoning outputs" (`chat_template_kwargs` of Qwen3 and DeepSeek, `reasoning_effort` of gpt-oss); OpenAI API reference
+//! (`reasoning_effort` of chat completions, `reasoning.effort` of responses); Mistral API reference (`reasoning_effort`); DeepSeek API
+//! reference, "Thinking mode" (`thinking.type`); Anthropic API reference, "Extended thinking" (`thinking.type`, `budget_tokens` from
+//! 1,024 and below `max_tokens`).
+
+use serde_json::json;
+
+use crate::config::Config;
+use crate::decision::{ModelRefConfig, ReasoningFamilyConfig, ReasoningKind};
+use crate::request::{Edits, Endpoint, Request, ToolChoice};
+
+/// What a model is told.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Reasoning {
+    family: ReasoningFamilyConfig,
+    on: bool,
+    /// Whether the configuration says so: then the client's own choice does not count.
+    is_explicit: bool,
+    effort: String,
+    /// Whether the effort is the model ref's own.
+    has_effort: bool,
+}
+
+impl Reasoning {
+    /// `None` for a model without a family: nothing is said, and what the client says stays.
+    pub(super) fn compile(config: &Config, chosen: &ModelRefConfig) -> Option<Self> {
+        let model = config.model_config.get(&chosen.model)?;
+        let family = config
+            .reasoning_families
+            .get(model.reasoning_family.as_ref()?)?;
+        let effort = chosen
+            .reasoning_effort
+            .as_deref()
+            .or(config.default_reasoning_effort.as_deref());
+        Some(Self {
+            family: family.clone(),
+            on: chosen.use_reasoning.unwrap_or(false),
+            is_explicit: chosen.use_reasoning.is_some(),
+            effort: effort.unwrap_or("medium").to_owned(),
+            has_effort: chosen.reasoning_effort.is_some(),
+        })
+    }
+
+    /// What is told where the topic is uncertain; `None` where the model ref has an opinion, or nothing is configured.
+    pub(super) fn uncertain(config: &Config, chosen: &ModelRefConfig) -> Option<Self> {
+        let uncertain = config.classifier.category_model.uncertain?;
+        if chosen.use_reasoning.is_some() {
+            return None;
+        }
+        // The client's own choice stays.
+        let reasoning = Self::compile(config, chosen)?;
+        Some(Self {
+            on: uncertain.use_reasoning,
+            ..reasoning
+        })
+    }
+
+    pub(super) fn is_on(&self) -> bool {
+        self.on
+    }
+
+    /// Tells it; gives whether the model was told to reason.
+    pub(super) fn edit(
+        &self,
+        edits: &mut Edits,
+        endpoint: Endpoint,
+        request: &Request,
+        body: &[u8],
+    ) -> bool {
+        let key = self.family.parameter.as_str();
+        let effort = json!(self.effort).to_string();
+        let chose = |key: &str| request.member(key).is_some();
+        let stays = |key: &str| !self.is_explicit && chose(key);
+        match (self.family.kind, endpoint) {
+            (ReasoningKind::ChatTemplateKwargs, Endpoint::ChatCompletions) => {
+                if stays("chat_template_kwargs") {
+                    return false;
+                }
+                edits.set_in_object("chat_template_kwargs", key, &self.on.to_string());
+            }
+            (
+                ReasoningKind::ReasoningEffort | ReasoningKind::TopLevelReasoningEffort,
+                Endpoint::ChatCompletions,
+            ) => {
+                // There is no effort that means none: what the client says stays.
+                if !self.on || stays(key) {
+                    return false;
+                }
+                edits.set_member(key, &effort);
+            }
+            (
+                ReasoningKind::ReasoningEffort | ReasoningKind::TopLevelReasoningEffort,
+                Endpoint::Responses,
+            ) => {
+                if !self.on || stays("reasoning") {
+                    return false;
+                }
+                edits.set_in_object("reasoning", "effort", &effort);
+            }
+            (ReasoningKind::ThinkingType, Endpoint::ChatCompletions) => {
+                if stays(key) {
+                    return false;
+                }
+                let kind = if self.on { "enabled" } else { "disabled" };
+                edits.set_in_object(key, "type", &json!(kind).to_string());
+                if self.on && self.has_effort {
+                    edits.set_member("reasoning_effort", &effort);
+                }
+            }
+            (ReasoningKind::ThinkingBudget, Endpoint::Messages | Endpoint::ChatCompletions) => {
+                if stays(key) {
+                    return false;
+                }
+                return self.set_budget(edits, endpoint, request, body);
+            }
+            _ => return false,
+        }
+        self.on
+    }
+
+    fn set_budget(
+        &self,
+        edits: &mut Edits,
+        endpoint: Endpoint,
+        request: &Request,
+        body: &[u8],
+    ) -> bool {
+        let key = self.family.parameter.as_str();
+        let off = json!({"type": "disabled"}).to_string();
+        if !self.on {
+            // Off is the default: a request that says nothing needs to say nothing.
+            if request.member(key).is_some() {
+                edits.set_member(key, &off);
+            }
+            return false;
+        }
+        // Thinking excludes these, and a tool loop must go on as it began (Anthropic API reference, "Extended thinking").
+        let temperature = request.number("temperature", body);
+        let forced = matches!(
+            request.shape.tool_choice,
+            Some(ToolChoice::Required | ToolChoice::Named)
+        );
+        if request.member("top_k").is_some()
+            || temperature.is_some_and(|t| t != 1.0)
+            || forced
+            || request.shape.in_tool_loop
+        {
+            return false;
+        }
+        let wanted = match self.effort.as_str() {
+            "low" => 2_048,
+            "high" => 16_384,
+            _ => 8_192,
+        };
+        let most = ["max_tokens", "max_completion_tokens"]
+            .into_iter()
+            .find_map(|key| request.number(key, body));
+        // The answer needs room as well: half of the tokens, so that the least budget fits from 2,048 on.
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "clamped to what fits"
+        )]
+        let room = most.map_or(u64::from(u32::MAX), |most| {
+            (most / 2.0).clamp(0.0, 1e9) as u64
+        });
+        let budget = wanted.min(room);
+        if budget < 1_024 || (most.is_none() && endpoint == Endpoint::Messages) {
+            return false;
+        }
+        edits.set_member(
+            key,
+            &json!({"type": "enabled", "budget_tokens": budget}).to_string(),
+        );
+        true
+    }
+}
