@@ -27,6 +27,7 @@ pub mod llm;
 pub mod metrics;
 pub mod model;
 pub mod onnx;
+pub mod samples;
 pub mod server;
 pub mod service;
 pub mod settings;

@@ -31,7 +31,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     start_log(arguments.log_format);
-    for note in settings.config.notes() {
+    for note in &settings.notes {
         tracing::warn!(%note, "configuration");
     }
     match start(&arguments, &settings) {

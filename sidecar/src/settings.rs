@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use turnpike_core::Config;
-use turnpike_core::config::{ConfigError, ConfigErrors};
+use turnpike_core::config::{ConfigError, ConfigErrors, Document, Note};
 
 use crate::cli::Arguments;
 use crate::onnx::Source;
@@ -15,6 +15,8 @@ use crate::onnx::Source;
 pub struct Settings {
     /// The whole configuration.
     pub config: Config,
+    /// What in its file is accepted and worth a word.
+    pub notes: Vec<Note>,
     /// Folder of its file: relative paths of heads start there.
     pub folder: PathBuf,
     /// Unix socket to listen on.
@@ -36,7 +38,11 @@ impl Settings {
         let path = &arguments.config;
         let text = std::fs::read_to_string(path)
             .map_err(|e| one(path.display().to_string(), e.to_string()))?;
-        Self::new(config_from_yaml(&text)?, arguments)
+        let (config, notes) = read(&text)?;
+        Ok(Self {
+            notes,
+            ..Self::new(config, arguments)?
+        })
     }
 
     fn new(config: Config, arguments: &Arguments) -> Result<Self, ConfigErrors> {
@@ -70,6 +76,7 @@ impl Settings {
                 .parent()
                 .map(PathBuf::from)
                 .unwrap_or_default(),
+            notes: Vec::new(),
             config,
         })
     }
@@ -104,19 +111,26 @@ impl Settings {
     }
 }
 
-/// Reads and checks a configuration. Duplicate keys and a second document are mistakes.
+/// Reads and checks a configuration, in Turnpike's keys or in those of vLLM Semantic Router. Duplicate keys and a second document
+/// are mistakes.
 ///
 /// # Errors
 /// All mistakes, each with the path of its key.
 pub fn config_from_yaml(yaml: &str) -> Result<Config, ConfigErrors> {
+    read(yaml).map(|(config, _)| config)
+}
+
+fn read(yaml: &str) -> Result<(Config, Vec<Note>), ConfigErrors> {
     let document: serde_json::Value =
         serde_saphyr::from_str(yaml).map_err(|e| one("", e.to_string()))?;
-    let config = Config::from_value(document)?;
+    let document = Document::read(document);
+    let config = document.config()?;
     let errors = config.validate();
     if errors.is_empty() {
-        Ok(config)
+        let notes = document.notes(Some(&config));
+        Ok((config, notes))
     } else {
-        Err(ConfigErrors(errors))
+        Err(document.located(errors))
     }
 }
 
@@ -174,7 +188,27 @@ mod tests {
         let text = error.to_string();
         assert!(text.contains("sidecar.timeout_ms: "), "{text}");
         assert!(
-            text.contains("sidecar.encoder.pth: unknown field"),
+            text.contains("sidecar.encoder.pth: unknown key `pth`; did you mean `path`?"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_file_of_the_canonical_family_of_vllm_semantic_router_is_read() {
+        let yaml = "
+version: v0.3
+providers: {defaults: {default_model: m}, models: [{name: m, backend_refs: [{endpoint: 'gpu:8000'}]}]}
+global: {stores: {response_cache: {enabled: true, ttl_seconds: 60, scope: global}}, services: {api: {}}}
+sidecar: {timeout_ms: 77}
+";
+        let (config, notes) = read(yaml).unwrap();
+        let read_from = (config.semantic_cache.ttl_seconds, config.sidecar.timeout_ms);
+        assert_eq!(read_from, (60, 77));
+        assert_eq!(notes[0].path, "global.services.api");
+        let error = config_from_yaml(&yaml.replace("60", "sixty")).unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.starts_with("global.stores.response_cache.ttl_seconds: "),
             "{text}"
         );
     }

@@ -25,7 +25,7 @@ struct Events {
 }
 
 impl EventSink for Events {
-    fn data(&mut self, bytes: &[u8]) {
+    fn data(&mut self, _at: u64, bytes: &[u8]) {
         self.data.extend_from_slice(bytes);
     }
 

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use turnpike_core::reply::Fault;
 use turnpike_core::sidecar::{
-    AnalyzeRequest, AnalyzeResponse, AnalyzeTiming, CATEGORY_HEAD, CacheAnswer, CacheHit,
-    CacheLookup, Coalescing, MAX_COALESCE_WAIT_MS,
+    AnalyzeRequest, AnalyzeResponse, AnalyzeTiming, CATEGORY_HEAD, COMPLEXITY_HEAD, CacheAnswer,
+    CacheHit, CacheLookup, Coalescing, EMBEDDING_HEAD, MAX_COALESCE_WAIT_MS,
 };
 
 use super::engine::{Analyzed, AnswersByName, Engine, Wanted};
@@ -189,7 +189,10 @@ impl Service {
         let query = query.filter(|_| ready.cache_limits.is_some());
         let wants_category = request.heads.iter().any(|head| head == CATEGORY_HEAD)
             && !ready.engine.categories().is_empty();
-        if query.is_none() && !wants_category && !wanted.reads_vectors() {
+        let asks = |name: &str| request.heads.iter().any(|head| head == name);
+        let samples = [EMBEDDING_HEAD, COMPLEXITY_HEAD].map(asks);
+        let by_samples = samples.contains(&true);
+        if query.is_none() && !wants_category && !wanted.reads_vectors() && !by_samples {
             return Ok(());
         }
         let timing = &mut response.timing;
@@ -201,6 +204,15 @@ impl Service {
         let judged = judged.await.map_err(|e| self.inference_fault(&e))?;
         response.category = judged.category;
         response.heads.extend(scores(judged.answers));
+        let [embeddings, complexities] = samples;
+        if embeddings {
+            let similarities = engine.samples().similarities(&analyzed.embedding);
+            response.heads.insert(EMBEDDING_HEAD.into(), similarities);
+        }
+        if complexities {
+            let margins = engine.samples().margins(&analyzed.embedding);
+            response.heads.insert(COMPLEXITY_HEAD.into(), margins);
+        }
         if let Some(query) = query.filter(|_| !analyzed.truncated) {
             let (text, timing) = (&request.text, &mut response.timing);
             let hit = self
@@ -318,7 +330,7 @@ async fn answered<T>(
 fn wanted_heads(engine: &Engine, asked: &[String]) -> Result<Wanted, Fault> {
     let names: Vec<String> = asked
         .iter()
-        .filter(|name| *name != CATEGORY_HEAD)
+        .filter(|name| ![CATEGORY_HEAD, COMPLEXITY_HEAD, EMBEDDING_HEAD].contains(&name.as_str()))
         .cloned()
         .collect();
     engine.wanted(Some(&names)).map_err(|(at, known)| {

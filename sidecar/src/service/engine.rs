@@ -22,6 +22,7 @@ use crate::heads::{self, Heads, HeadsError, Read};
 use crate::llm::{LlmAnswer, LlmClassifier};
 use crate::metrics::{Metrics, Stage};
 use crate::model::TokenizedText;
+use crate::samples::Samples;
 use crate::tokenizer::Window;
 use crate::windows::WindowPool;
 
@@ -87,6 +88,7 @@ pub struct Engine {
     /// What the cache asks about questions that are similar, but not very.
     second_opinion: Option<SecondOpinion>,
     categories: Categories,
+    samples: Samples,
     limits: Limits,
     metrics: Arc<Metrics>,
     loaded_at: SystemTime,
@@ -189,6 +191,7 @@ impl Engine {
             topics: Topics::compile(&config.categories, labels.unwrap_or_default()),
             second_opinion: None,
             categories: Categories::new(&config.categories, embed)?,
+            samples: Samples::new(config, embed)?,
             shipped,
             loaded,
             limits,
@@ -232,6 +235,12 @@ impl Engine {
     #[must_use]
     pub fn embeds_as(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.loaded.encoder.value, &other.loaded.encoder.value)
+    }
+
+    /// The samples of rules.
+    #[must_use]
+    pub fn samples(&self) -> &Samples {
+        &self.samples
     }
 
     /// The configured categories.

@@ -5,17 +5,23 @@
 //! 2. The post-processor's template for two texts goes around them, with its type ids: `[CLS] a [SEP] b [SEP]` of BERT with 0 and 1,
 //!    `<s> a </s></s> b </s>` of RoBERTa with 0 alone.
 //!
-//! Nothing is cut: two questions that differ behind the cut would look the same. Nor is a text read that spells a token of the template:
-//! its writer could end the first text and begin the second.
+//! Not read at all is a pair in which a text
+//! - does not fit: two questions that differ behind the cut would look the same;
+//! - has a word that the tokenizer does not know: all of these are one token;
+//! - spells a special token: its writer could end the first text and begin the second, or hide a word.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::path::Path;
 
-use tokenizers::{Encoding, Tokenizer};
+use tokenizers::{Encoding, Model as _, NormalizerWrapper, Tokenizer};
 
 use super::MAX_BYTES_PER_TOKEN;
 use super::word_pieces::WordPieces;
 use crate::model::TokenizedText;
+
+/// A character that no vocabulary has, since it never will be one.
+const NONCHARACTER: &str = "\u{10FFFF}";
 
 /// The tokenizer of a model that reads two texts.
 #[derive(Debug)]
@@ -23,6 +29,8 @@ pub struct PairTokenizer {
     tokenizer: Tokenizer,
     word_pieces: Option<WordPieces>,
     template: Template,
+    /// Tokens that no text may have.
+    refused: HashSet<u32>,
     max_tokens: usize,
 }
 
@@ -34,6 +42,8 @@ struct Template {
     between: Special,
     second_type: u32,
     after: Special,
+    /// The token of a letter.
+    letter: u32,
 }
 
 /// Special tokens in a row.
@@ -47,13 +57,16 @@ impl PairTokenizer {
     /// Loads `tokenizer.json`. `max_tokens`: of both texts together, special tokens included.
     ///
     /// # Errors
-    /// What is wrong with the file: one whose post-processor puts nothing between two texts is not that of a cross-encoder.
+    /// What is wrong with the file: one whose post-processor puts nothing between two texts is not that of a cross-encoder, and of
+    /// one that leaves out what it does not know nobody can tell which texts it knows.
     pub fn from_file(path: &Path, max_tokens: usize) -> Result<Self, String> {
         let mut tokenizer = Tokenizer::from_file(path).map_err(|e| e.to_string())?;
         tokenizer.with_padding(None);
         tokenizer.with_truncation(None).map_err(|e| e.to_string())?;
+        let template = Template::of(&tokenizer)?;
         Ok(Self {
-            template: Template::of(&tokenizer)?,
+            refused: refused(&tokenizer, &template)?,
+            template,
             word_pieces: WordPieces::of(&tokenizer),
             tokenizer,
             max_tokens,
@@ -72,7 +85,7 @@ impl PairTokenizer {
         super::inline_bytes(self.word_pieces.as_ref())
     }
 
-    /// The row of two texts; `None` where they do not fit, or spell a token of the template.
+    /// The row of two texts; `None` where they do not fit, have a word that is not known, or spell a special token.
     ///
     /// # Errors
     /// What the tokenizer says.
@@ -89,7 +102,16 @@ impl PairTokenizer {
         Ok(Some(self.template.around(&first, &second)))
     }
 
-    /// The tokens of one text, if they are at most `room`.
+    /// A row of at most `tokens` tokens that says nothing, to warm a model up; `None` where two texts have no room in it.
+    #[must_use]
+    pub fn filler(&self, tokens: usize) -> Option<TokenizedText> {
+        let room = tokens.min(self.max_tokens);
+        let each = room.checked_sub(self.template.len())? / 2;
+        let text = vec![self.template.letter; each];
+        (each > 0).then(|| self.template.around(&text, &text))
+    }
+
+    /// The tokens of one text, if they are at most `room` and may be read.
     fn text(&self, text: &str, room: usize) -> Result<Option<Vec<u32>>, String> {
         if text.len() > self.max_tokens * MAX_BYTES_PER_TOKEN {
             return Ok(None);
@@ -99,7 +121,7 @@ impl PairTokenizer {
             Some(tokens) => tokens,
             None => ids(&self.tokenizer, text)?,
         };
-        let fits = tokens.len() <= room && !tokens.iter().any(|id| self.template.has(*id));
+        let fits = tokens.len() <= room && !tokens.iter().any(|id| self.refused.contains(id));
         Ok(fits.then_some(tokens))
     }
 }
@@ -107,6 +129,33 @@ impl PairTokenizer {
 fn ids(tokenizer: &Tokenizer, text: &str) -> Result<Vec<u32>, String> {
     let encoding = tokenizer.encode_fast(text, false);
     Ok(encoding.map_err(|e| e.to_string())?.get_ids().to_vec())
+}
+
+/// Special tokens, those of the template, and the one of words that are not known.
+fn refused(tokenizer: &Tokenizer, template: &Template) -> Result<HashSet<u32>, String> {
+    let added = tokenizer.get_added_tokens_decoder().into_iter();
+    let special = added.filter(|(_, token)| token.special).map(|(id, _)| id);
+    let mut refused: HashSet<u32> = special.chain(template.ids()).collect();
+    let unknown = tokenizer.get_model().tokenize(NONCHARACTER);
+    match unknown.map_err(|e| e.to_string())?.as_slice() {
+        [unknown] => drop(refused.insert(unknown.id)),
+        [] => reads_bytes(tokenizer)?,
+        // One for each of its bytes.
+        _ => {}
+    }
+    Ok(refused)
+}
+
+/// Whether something before the model makes bytes of characters, and all of them are known.
+fn reads_bytes(tokenizer: &Tokenizer) -> Result<(), String> {
+    let mut tokenizer = tokenizer.clone();
+    // It may take such a character out.
+    let without = tokenizer.with_normalizer(None::<NormalizerWrapper>);
+    without.map_err(|e| e.to_string())?;
+    match ids(&tokenizer, NONCHARACTER)?.is_empty() {
+        true => Err("the tokenizer leaves out what it does not know".into()),
+        false => Ok(()),
+    }
 }
 
 impl Template {
@@ -129,6 +178,7 @@ impl Template {
             between: Special::of(&pair, between),
             second_type: type_at(second.start),
             after: Special::of(&pair, after),
+            letter: of(first).first().copied().unwrap_or_default(),
         })
     }
 
@@ -140,8 +190,8 @@ impl Template {
         self.parts().iter().map(|part| part.ids.len()).sum()
     }
 
-    fn has(&self, id: u32) -> bool {
-        self.parts().iter().any(|part| part.ids.contains(&id))
+    fn ids(&self) -> impl Iterator<Item = u32> {
+        self.parts().into_iter().flat_map(|part| part.ids.clone())
     }
 
     fn around(&self, first: &[u32], second: &[u32]) -> TokenizedText {
@@ -201,11 +251,18 @@ mod tests {
         assert_eq!(runs(&[0, 0]), [0..0, 0..2, 2..2]);
     }
 
-    fn tokenizer(post_processor: &str) -> Result<PairTokenizer, String> {
+    const WORDS: &str = r#"{"type": "WordLevel", "unk_token": "?", "vocab": {"?": 0, "a": 1, "b": 2, "|": 3, "^": 4, "*": 5, "+": 6}}"#;
+
+    fn tokenizer(post_processor: &str, model: &str) -> Result<PairTokenizer, String> {
+        let added = |id: u32, content: &str, special: bool| {
+            format!(
+                r#"{{"id": {id}, "content": "{content}", "special": {special}, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false}}"#
+            )
+        };
+        let added = [added(5, "*", true), added(6, "+", false)].join(",");
         let json = format!(
-            r###"{{"version": "1.0", "added_tokens": [], "normalizer": null, "pre_tokenizer": {{"type": "Whitespace"}}, "decoder": null,
-                "post_processor": {post_processor},
-                "model": {{"type": "WordLevel", "unk_token": "?", "vocab": {{"?": 0, "a": 1, "b": 2, "|": 3, "^": 4}}}}}}"###
+            r#"{{"version": "1.0", "added_tokens": [{added}], "normalizer": null, "pre_tokenizer": {{"type": "Whitespace"}}, "decoder": null,
+                "post_processor": {post_processor}, "model": {model}}}"#
         );
         let file = tempfile::NamedTempFile::new().map_err(|e| e.to_string())?;
         std::fs::write(file.path(), json).map_err(|e| e.to_string())?;
@@ -220,29 +277,54 @@ mod tests {
 
     #[test]
     fn the_template_of_the_post_processor_goes_around_the_texts_with_its_type_ids() {
-        let tokenizer = tokenizer(TEMPLATE).unwrap();
+        let tokenizer = tokenizer(TEMPLATE, WORDS).unwrap();
         let row = tokenizer.tokenize("a b", "b").unwrap().unwrap();
         assert_eq!(row.input_ids, [4, 1, 2, 3, 2]);
         assert_eq!(row.token_type_ids, [2, 0, 0, 0, 1]);
     }
 
     #[test]
-    fn what_does_not_fit_or_spells_the_template_is_not_read() {
-        let tokenizer = tokenizer(TEMPLATE).unwrap();
+    fn what_does_not_fit_is_unknown_or_spells_a_special_token_is_not_read() {
+        let tokenizer = tokenizer(TEMPLATE, WORDS).unwrap();
         let read = |first: &str, second: &str| tokenizer.tokenize(first, second).unwrap();
         assert!(read("a a a", "b b b").is_some(), "eight tokens");
         assert_eq!(read("a a a a", "b b b"), None);
         assert_eq!(read("a", &"b".repeat(1000)), None);
-        assert_eq!(read("a | b", "b"), None);
-        assert_eq!(read("a", "^ b"), None);
+        assert_eq!(read("a | b", "b"), None, "of the template");
+        assert_eq!(read("a", "^ b"), None, "of the template");
+        assert_eq!(read("a * b", "b"), None, "special, and not of the template");
+        assert!(read("a + b", "b").is_some(), "added, and not special");
+        assert_eq!(read("a x", "a"), None, "unknown");
+        assert_eq!(read("a", "y"), None, "unknown");
+    }
+
+    #[test]
+    fn a_filler_has_at_most_as_many_tokens_as_are_asked_for() {
+        let tokenizer = tokenizer(TEMPLATE, WORDS).unwrap();
+        let length = |tokens| tokenizer.filler(tokens).map(|row| row.input_ids.len());
+        assert_eq!(
+            [3, 4, 7, 8, 100].map(length),
+            [None, Some(4), Some(6), Some(8), Some(8)]
+        );
     }
 
     #[test]
     fn a_tokenizer_that_parts_no_texts_is_refused() {
-        let error = tokenizer("null").unwrap_err();
+        let error = tokenizer("null", WORDS).unwrap_err();
         assert_eq!(
             error,
             "the post-processor has no template that parts two texts"
         );
+    }
+
+    #[test]
+    fn a_tokenizer_that_leaves_out_what_it_does_not_know_is_refused() {
+        let model = r#"{"type": "BPE", "vocab": {"?": 0, "a": 1, "b": 2, "|": 3, "^": 4, "*": 5, "+": 6}, "merges": []}"#;
+        let error = tokenizer(TEMPLATE, model).unwrap_err();
+        assert_eq!(error, "the tokenizer leaves out what it does not know");
+        let named = model.replace(r#""merges""#, r#""unk_token": "?", "merges""#);
+        let tokenizer = tokenizer(TEMPLATE, &named).unwrap();
+        assert_eq!(tokenizer.tokenize("a", "x").unwrap(), None);
+        assert!(tokenizer.tokenize("a", "b").unwrap().is_some());
     }
 }

@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, sleep};
 use turnpike_core::cache::RedisConfig;
-use turnpike_sidecar::cache::{RedisStore, Store, StoreError};
+use turnpike_sidecar::cache::{Filter, RedisStore, Store, StoreError};
 use turnpike_sidecar::metrics::{CacheMetrics, StoreFailure};
 
 use crate::entries::{HOUR, embedding, entry, open, open_with, partition};
@@ -216,6 +216,104 @@ async fn what_redis_evicts_is_a_miss() -> Outcome<()> {
         store.exact(&partition(4), "199").await?.is_some(),
         "the last one is there"
     );
+    Ok(())
+}
+
+/// The only vector set.
+async fn vector_set(server: &RedisServer) -> Outcome<String> {
+    let keys: Vec<String> = server.run(&["KEYS", "*:v:*"]).await?;
+    match &keys[..] {
+        [key] => Ok(key.clone()),
+        keys => Err(format!("{keys:?}").into()),
+    }
+}
+
+/// Questions that are similar to number 3.
+async fn similar(store: &RedisStore) -> Outcome<Vec<String>> {
+    let near = store.nearest(&partition(1), &embedding(3), 0.9, 4).await?;
+    let mut questions: Vec<String> = near
+        .iter()
+        .map(|found| found.question.to_string())
+        .collect();
+    questions.sort();
+    Ok(questions)
+}
+
+#[tokio::test]
+async fn the_store_after_an_eviction_of_the_vectors_brings_its_own_back() -> Outcome<()> {
+    let server = RedisServer::start().await?;
+    let store = open(&server.config()).await?;
+    store.store(entry(1, "q", Some(3), "a")).await?;
+    let _: usize = server.run(&["UNLINK", &vector_set(&server).await?]).await?;
+    assert!(similar(&store).await?.is_empty());
+    store.store(entry(1, "q", Some(3), "b")).await?;
+    assert_eq!(similar(&store).await?, ["q"]);
+    store.store(entry(1, "q", Some(3), "c")).await?;
+    let set = vector_set(&server).await?;
+    let vectors: usize = server.run(&["VCARD", &set]).await?;
+    assert_eq!(vectors, 1, "no entry is in it twice");
+    let left_ms: i64 = server.run(&["PTTL", &set]).await?;
+    assert!(left_ms > 0, "{left_ms}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_vector_that_redis_refused_comes_with_the_next_store() -> Outcome<()> {
+    let server = RedisServer::start().await?;
+    let store = open(&server.config()).await?;
+    store.store(entry(1, "other", Some(3), "a")).await?;
+    let allow = async |rule| {
+        server
+            .run::<String>(&["ACL", "SETUSER", "default", rule])
+            .await
+    };
+    allow("-vadd").await?;
+    let refused = store.store(entry(1, "q", Some(3), "a")).await;
+    assert!(matches!(refused, Err(StoreError::Failed(_))), "{refused:?}");
+    assert!(store.exact(&partition(1), "q").await?.is_some());
+    allow("+vadd").await?;
+    assert_eq!(similar(&store).await?, ["other"]);
+    store.store(entry(1, "q", Some(3), "b")).await?;
+    assert_eq!(similar(&store).await?, ["other", "q"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_removal_that_breaks_off_costs_no_vector_for_good() -> Outcome<()> {
+    let server = RedisServer::start().await?;
+    let store = open(&server.config()).await?;
+    let mut gone = entry(1, "gone", Some(3), "a");
+    gone.answer.owner = "alice".into();
+    for new in [
+        entry(1, "p", Some(3), "a"),
+        entry(1, "q", Some(3), "a"),
+        gone.clone(),
+    ] {
+        store.store(new).await?;
+    }
+    let filter = Filter {
+        owner: Some("alice".into()),
+        ..Filter::default()
+    };
+    let allow = async |rule| {
+        server
+            .run::<String>(&["ACL", "SETUSER", "default", rule])
+            .await
+    };
+    allow("-vadd").await?;
+    assert!(store.invalidate(filter.clone(), false).await.is_err());
+    allow("+vadd").await?;
+    assert!(similar(&store).await?.is_empty(), "the set is gone");
+    store.store(entry(1, "p", Some(3), "b")).await?;
+    store.store(entry(1, "q", Some(3), "b")).await?;
+    assert_eq!(similar(&store).await?, ["p", "q"]);
+    // Marks are as they were: a later removal finds the set, and each vector is in it once.
+    store.store(gone).await?;
+    store.invalidate(filter, false).await?;
+    store.store(entry(1, "p", Some(3), "c")).await?;
+    let vectors: usize = server.run(&["VCARD", &vector_set(&server).await?]).await?;
+    assert_eq!(vectors, 2);
+    assert_eq!(similar(&store).await?, ["p", "q"]);
     Ok(())
 }
 

@@ -1,6 +1,7 @@
 //! `/v1/analyze`: categories, and what is not run.
 
 use serde_json::{Value, json};
+use turnpike_core::Config;
 use turnpike_core::sidecar::{AnalyzeResponse, CacheAnswer};
 
 use crate::harness::{ALICE, Outcome, Sidecar};
@@ -124,5 +125,50 @@ async fn a_text_of_spaces_has_no_category_and_is_never_a_hit() -> Outcome<()> {
         assert_eq!(answer["cache"], json!({"status": "miss"}));
         assert_eq!(answer["category"], Value::Null);
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn samples_tell_how_similar_a_text_is_and_a_reload_brings_others() -> Outcome<()> {
+    let rules = |refunds: &str| -> Outcome<Config> {
+        let mut config = crate::harness::config()?;
+        config.embedding_rules = serde_json::from_value(json!([
+            {"name": "refunds", "threshold": 0.6, "candidates": [refunds, "Please refund my last order."]},
+            {"name": "weather", "threshold": 0.6, "candidates": ["What is the weather like tomorrow?"], "aggregation_method": "mean"},
+        ]))?;
+        config.complexity_rules = serde_json::from_value(json!([{
+            "name": "reasoning", "threshold": 0.1,
+            "hard": {"candidates": ["Compare several architectures and justify the trade-offs."]},
+            "easy": {"candidates": ["What is the capital of France?"]},
+        }]))?;
+        Ok(config)
+    };
+    let sidecar =
+        Sidecar::start_with(&rules("I want my money back.")?, crate::harness::encoder()?).await?;
+    let heads = async |text: &str| -> Outcome<AnalyzeResponse> {
+        let body = json!({"text": text, "heads": ["embedding", "complexity_rules"]});
+        let answer = sidecar.post(PATH, &body).await?;
+        assert_eq!(answer.status, 200);
+        Ok(serde_json::from_slice(&answer.body)?)
+    };
+    let found = heads("I'd like to have my money back, please").await?;
+    assert_eq!(found.category, None);
+    let similarity = &found.heads["embedding"];
+    assert!(
+        similarity["refunds"] > 0.7 && similarity["weather"] < 0.4,
+        "{similarity:?}"
+    );
+    let hard = heads("Compare these three designs and justify which trade-offs are right.").await?;
+    let easy = heads("What is the capital of Spain?").await?;
+    let (hard, easy) = (
+        hard.heads["complexity_rules"]["reasoning"],
+        easy.heads["complexity_rules"]["reasoning"],
+    );
+    assert!(hard > 0.1 && easy < -0.1, "{hard} {easy}");
+    sidecar
+        .reload(&rules("My parcel has not arrived.")?)
+        .await?;
+    let found = heads("Where is my parcel? It has not arrived.").await?;
+    assert!(found.heads["embedding"]["refunds"] > 0.8, "{found:?}");
     Ok(())
 }

@@ -118,6 +118,7 @@ pub(crate) fn settings(config: &Config) -> Settings {
         encoder: Source::of(&encoder.path, &encoder.repository),
         onnxruntime: Some(onnxruntime()),
         folder: root(),
+        notes: Vec::new(),
         config,
     }
 }

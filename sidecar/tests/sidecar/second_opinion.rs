@@ -246,6 +246,19 @@ async fn questions_that_the_model_cannot_read_whole_are_not_the_same() -> Outcom
     Ok(())
 }
 
+#[tokio::test]
+async fn questions_with_a_word_that_the_model_does_not_know_are_not_the_same() -> Outcome<()> {
+    let model = Scripted::saying(1.0);
+    let sidecar = start(&config()?, &asked_always(), &model, 128).await?;
+    // The vocabulary has no such sign.
+    store(&sidecar, &format!("{STORED} \u{1f642}"), BODY).await?;
+    let answer = analyze(&sidecar, &format!("{ASKED} \u{1f642}")).await?;
+    assert_eq!(answer["cache"]["status"], "miss");
+    assert_eq!(turned_down(&sidecar, "no_second_opinion").await?, 1.0);
+    assert_eq!(model.rows(), 0);
+    Ok(())
+}
+
 fn with_model(model: &str, label: Option<&str>) -> Outcome<Config> {
     let mut config = config()?;
     config.semantic_cache.second_opinion = Some(SecondOpinionConfig {

@@ -117,14 +117,25 @@ pub(super) fn add_vector(
         .ignore();
 }
 
-/// Lets a set go when its slice has ended.
-pub(super) fn expire_vectors(pipeline: &mut Pipeline, vectors: &str, slice: Slice, now: Timestamp) {
+/// Marks an entry: the slice's set has its vector. Says whether it was not marked before.
+pub(super) fn mark<'p>(pipeline: &'p mut Pipeline, entry: &str, slice: Slice) -> &'p mut Pipeline {
+    pipeline.cmd("HSETNX").arg(entry).arg(slice.field()).arg(1)
+}
+
+/// Takes the mark off.
+pub(super) fn unmark(pipeline: &mut Pipeline, entry: &str, slice: Slice) {
+    pipeline.cmd("HDEL").arg(entry).arg(slice.field()).ignore();
+}
+
+/// Lets a set, or what else is of a slice, go when that has ended. Takes further arguments.
+pub(super) fn expire<'p>(
+    pipeline: &'p mut Pipeline,
+    key: &str,
+    slice: Slice,
+    now: Timestamp,
+) -> &'p mut Pipeline {
     let left = slice.end_of_life().since(now);
-    pipeline
-        .cmd("PEXPIRE")
-        .arg(vectors)
-        .arg(millis(left))
-        .ignore();
+    pipeline.cmd("PEXPIRE").arg(key).arg(millis(left)).ignore()
 }
 
 /// Components as Redis takes them.

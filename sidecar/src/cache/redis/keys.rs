@@ -3,6 +3,8 @@
 //! `PREFIX:1:ENCODER:{PARTITION}:ENTRY`: an entry, a hash. `PREFIX:1:ENCODER:{PARTITION}:v:SLICE`: vectors. `PREFIX:1:encoders`:
 //! fingerprints of encoders, by their names. The braces are a hash tag: all keys of a partition are in one slot of a cluster.
 
+use std::hash::{BuildHasher as _, RandomState};
+
 use super::slices::Slice;
 use crate::cache::{EntryKey, Partition, Timestamp};
 
@@ -80,19 +82,21 @@ impl Keys {
     }
 }
 
-/// Name of an entry's vector in a set: the entry, and when it was stored, so that a name never comes again.
+/// Name of an entry's vector in a set: the entry, when it was stored, and a random number, so that a name never comes again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Element(String);
 
 impl Element {
     pub(super) fn new(key: EntryKey, stored_at: Timestamp) -> Self {
-        Self(format!("{key}@{}", stored_at.0))
+        let random = RandomState::new().hash_one(());
+        Self(format!("{key}@{}.{random:016x}", stored_at.0))
     }
 
     /// The entry, and when it was stored, of a name that Redis gives.
     pub(super) fn read(bytes: Vec<u8>) -> Option<(EntryKey, Timestamp)> {
         let name = String::from_utf8(bytes).ok()?;
-        let (key, stored_at) = name.split_once('@')?;
+        let (key, rest) = name.split_once('@')?;
+        let (stored_at, _) = rest.split_once('.')?;
         Some((EntryKey::parse(key)?, Timestamp(stored_at.parse().ok()?)))
     }
 
@@ -130,6 +134,7 @@ mod tests {
         let element = Element::new(key, Timestamp(5));
         let read = Element::read(element.as_str().into());
         assert_eq!(read, Some((key, Timestamp(5))));
+        assert_ne!(element, Element::new(key, Timestamp(5)));
     }
 
     #[test]

@@ -119,22 +119,28 @@ impl RedisStore {
             return self.link.write(&live, &entry_key, &pipeline).await;
         };
         let slice = Slices::new(time_to_live).of(new.stored_at);
-        pipeline
-            .cmd("HSETNX")
-            .arg(&entry_key)
-            .arg(slice.field())
-            .arg(1);
-        let (is_first,): (bool,) = self.link.write(&live, &entry_key, &pipeline).await?;
-        if !is_first {
+        let vectors = self.keys.vectors(&live.encoder, &new.partition, slice);
+        entry::mark(&mut pipeline, &entry_key, slice);
+        pipeline.cmd("VCARD").arg(&vectors);
+        let (is_first, others): (bool, usize) =
+            self.link.write(&live, &entry_key, &pipeline).await?;
+        // Redis may have evicted the set.
+        if !is_first && others > 0 {
             return Ok(());
         }
-        let vectors = self.keys.vectors(&live.encoder, &new.partition, slice);
         let element = Element::new(key, new.stored_at);
         let mut pipeline = pipe();
         pipeline.atomic();
         entry::add_vector(&mut pipeline, &vectors, &element, embedding.values());
-        entry::expire_vectors(&mut pipeline, &vectors, slice, now);
-        self.link.write(&live, &entry_key, &pipeline).await
+        entry::expire(&mut pipeline, &vectors, slice, now);
+        let added = self.link.write(&live, &entry_key, &pipeline).await;
+        if added.is_err() {
+            // For the next one to try; one that is lost, too, costs semantic hits on this entry alone.
+            let mut pipeline = pipe();
+            entry::unmark(&mut pipeline, &entry_key, slice);
+            let _: Result<(), StoreError> = self.link.write(&live, &entry_key, &pipeline).await;
+        }
+        added
     }
 
     /// Whether a vector can be searched: of this store's length, and of length 1.

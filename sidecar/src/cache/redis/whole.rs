@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Duration, timeout};
 
 use super::RedisStore;
-use super::entry::{FIELDS, StoredEntry, VECTOR, add_vector, expire_vectors, f32_values};
+use super::entry::{FIELDS, StoredEntry, VECTOR, add_vector, expire, f32_values, mark, unmark};
 use super::keys::{Element, Keys, Kind, Name};
 use super::slices::Slice;
 use crate::cache::{
@@ -28,6 +28,9 @@ const SCAN_COUNT: usize = 500;
 
 /// Entries that are read at once, with their answers.
 const EXPORTED_AT_ONCE: usize = 32;
+
+/// Marks that are taken off at once.
+const UNMARKED_AT_ONCE: usize = 500;
 
 /// Vectors that are added at once.
 const ADDED_AT_ONCE: usize = 32;
@@ -145,16 +148,30 @@ impl Walk {
         Ok(named.collect())
     }
 
-    /// Builds a set anew from the entries that are left.
+    /// Builds a set anew from the entries that are left. Marks go before their vectors and come back with them: where this breaks
+    /// off, the next store of an entry puts its vector back.
     async fn rebuild(&mut self, set: &VectorSet) -> Result<(), StoreError> {
         let key = self.keys.vectors(&set.encoder, &set.partition, set.slice);
+        let names = |pipeline: &mut Pipeline| {
+            pipeline.cmd("VRANDMEMBER").arg(&key).arg(i32::MAX);
+        };
+        let mut pipeline = pipe();
+        names(&mut pipeline);
+        let elements = self.elements(&pipeline).await?;
+        for elements in elements.chunks(UNMARKED_AT_ONCE) {
+            let mut pipeline = pipe();
+            for (entry, _) in elements {
+                let entry = self.keys.entry(&set.encoder, &set.partition, entry);
+                unmark(&mut pipeline, &entry, set.slice);
+            }
+            let () = self.ask(&pipeline).await?;
+        }
         let mut pipeline = pipe();
         pipeline.atomic();
-        pipeline.cmd("VRANDMEMBER").arg(&key).arg(i32::MAX);
+        names(&mut pipeline);
         pipeline.cmd("UNLINK").arg(&key).ignore();
-        let (elements,): (Vec<Vec<u8>>,) = self.ask(&pipeline).await?;
-        let elements: Vec<(EntryKey, Timestamp)> =
-            elements.into_iter().filter_map(Element::read).collect();
+        let elements = self.elements(&pipeline).await?;
+        let now = Timestamp::now();
         for elements in elements.chunks(ADDED_AT_ONCE) {
             let mut pipeline = pipe();
             for (entry, _) in elements {
@@ -165,24 +182,34 @@ impl Walk {
             let mut pipeline = pipe();
             pipeline.atomic();
             for ((entry, stored_at), vector) in elements.iter().zip(vectors) {
+                // None, or one without components: removed, or stored again without one.
+                let vector = vector.filter(|vector| !vector.is_empty());
                 let Some(vector) = vector else { continue };
-                if vector.is_empty() {
-                    // Stored again without one: the mark must go with the element.
-                    let entry = self.keys.entry(&set.encoder, &set.partition, entry);
-                    pipeline
-                        .cmd("HDEL")
-                        .arg(entry)
-                        .arg(set.slice.field())
-                        .ignore();
-                } else {
-                    let element = Element::new(*entry, *stored_at);
-                    add_vector(&mut pipeline, &key, &element, &f32_values(&vector));
-                }
+                let element = Element::new(*entry, *stored_at);
+                add_vector(&mut pipeline, &key, &element, &f32_values(&vector));
+                let entry = self.keys.entry(&set.encoder, &set.partition, entry);
+                mark(&mut pipeline, &entry, set.slice).ignore();
+                // An entry that has gone since comes back as a mark alone, and must go again.
+                expire(&mut pipeline, &entry, set.slice, now).arg("NX");
             }
-            expire_vectors(&mut pipeline, &key, set.slice, Timestamp::now());
+            expire(&mut pipeline, &key, set.slice, now);
             let () = self.ask(&pipeline).await?;
         }
         Ok(())
+    }
+
+    /// What the names of vectors say that a pipeline gives, each entry once.
+    async fn elements(
+        &mut self,
+        pipeline: &Pipeline,
+    ) -> Result<Vec<(EntryKey, Timestamp)>, StoreError> {
+        let (names,): (Vec<Vec<u8>>,) = self.ask(pipeline).await?;
+        let mut elements: Vec<_> = names.into_iter().filter_map(Element::read).collect();
+        // The latest of an entry.
+        elements.sort_by_key(|(_, stored_at)| std::cmp::Reverse(*stored_at));
+        let mut seen = HashSet::new();
+        elements.retain(|(entry, _)| seen.insert(*entry));
+        Ok(elements)
     }
 
     /// Sends the entries among these keys as lines; `false` when nobody reads any more.
@@ -220,10 +247,10 @@ impl Walk {
     }
 }
 
-/// The entries among these keys.
 /// Entries that a walk met, with the encoder they were stored for: `SCAN` may give a key twice.
 type Seen = HashSet<(String, EntryKey)>;
 
+/// The entries among these keys.
 fn entries(batch: &[Named]) -> impl Iterator<Item = (&String, &Name, EntryKey)> {
     batch.iter().filter_map(|(key, name)| match name.kind {
         Kind::Entry(entry) => Some((key, name, entry)),

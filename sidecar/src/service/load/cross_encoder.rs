@@ -16,6 +16,9 @@ use crate::tokenizer::PairTokenizer;
 
 const KEY: &str = "semantic_cache.second_opinion";
 
+/// Tokens of the short pair that warms a model up.
+const SHORT_TOKENS: usize = 8;
+
 impl Loader<'_> {
     /// The second opinion, if the cache is on and asks for one, and its model. `previous`: the model in use.
     pub(super) fn second_opinion(
@@ -87,22 +90,11 @@ fn cross_encoder_files(config: &SecondOpinionConfig) -> Result<ModelFiles, Start
 
 /// Runs a short pair and a long one, as for single texts.
 fn warm_up(tokenizer: &PairTokenizer, model: &LabelModel) -> Result<(), StartError> {
-    let longest = WARM_UP_TOKENS.min(tokenizer.max_tokens()) / 4;
-    // A small vocabulary has several tokens for a word.
-    let halves = std::iter::successors(Some(longest), |words| Some(words / 2));
-    let row_of = |words: usize| {
-        let text = "warm up ".repeat(words);
-        tokenizer.tokenize(&text, &text)
-    };
-    let long = halves
-        .take_while(|words| *words > 0)
-        .find_map(|words| row_of(words).transpose());
-    let long = long.ok_or_else(|| {
+    let long = tokenizer.filler(WARM_UP_TOKENS).ok_or_else(|| {
         let most = tokenizer.max_tokens();
         StartError::WarmUp(format!("two texts have no room in {most} tokens"))
     })?;
-    let long = long.map_err(StartError::WarmUp)?;
-    let short = row_of(1).map_err(StartError::WarmUp)?;
+    let short = tokenizer.filler(SHORT_TOKENS);
     for row in short.iter().chain([&long]) {
         let forward = model.forward(&[row]);
         forward.map_err(|e| StartError::WarmUp(e.to_string()))?;
