@@ -19,8 +19,13 @@ pub(crate) struct Cli {
 
 const EXAMPLES: &str = "Examples:
   turnpike check config.yaml
+  turnpike check --keys config.yaml
+  turnpike convert semantic-router.yaml > config.yaml
+  turnpike schema > turnpike.schema.json
+  turnpike explain config.yaml 'Why does my regex not match?'
   turnpike render envoy config.yaml --output envoy.yaml
   turnpike render envoy config.yaml --filters none --listener 127.0.0.1:8080
+  turnpike render envoy config.yaml --dynamic /etc/envoy/turnpike
   turnpike render istio config.yaml --image-meter oci://registry.example.com/turnpike/meter:0.1 --filters meter
   turnpike image --filter meter --wasm dist/turnpike_meter.wasm --output dist/oci/meter
   turnpike classify < texts.jsonl > found.jsonl
@@ -32,9 +37,24 @@ Exit status: 0 = done, 1 = the configuration has mistakes, 2 = a file or the com
 pub(crate) enum Command {
     /// Check a configuration and report every mistake with the path of its key
     Check {
+        /// YAML or JSON file, in Turnpike's keys or in either family of vLLM Semantic Router's
+        config: PathBuf,
+        /// List every key of the file: used, accepted without effect and why, or wrong
+        #[arg(long)]
+        keys: bool,
+    },
+    /// Write a configuration of vLLM Semantic Router, in either family of keys, in Turnpike's keys
+    Convert {
         /// YAML or JSON file
         config: PathBuf,
+        /// File to write; standard output when missing
+        #[arg(long, short, value_name = "FILE")]
+        output: Option<PathBuf>,
     },
+    /// Tell what would become of a request: model, decision, and why
+    Explain(Explain),
+    /// Print the JSON Schema of a configuration in Turnpike's keys, for editors
+    Schema,
     /// Write configuration for a proxy
     #[command(subcommand)]
     Render(Render),
@@ -97,6 +117,48 @@ pub(crate) struct Classify {
     pub(crate) threshold: f32,
 }
 
+/// Arguments of `turnpike explain`.
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// YAML or JSON file
+    pub(crate) config: PathBuf,
+    /// What the user asks
+    #[arg(required_unless_present = "request")]
+    pub(crate) prompt: Option<String>,
+    /// A whole request in place of a prompt: a file with the body of a chat completion, `-` for standard input
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["prompt", "system", "model"])]
+    pub(crate) request: Option<PathBuf>,
+    /// System prompt that the client sends
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) system: Option<String>,
+    /// Model that the client names
+    #[arg(long, value_name = "NAME", default_value = "auto")]
+    pub(crate) model: String,
+    /// A request header, as `name: value`; may be given more than once
+    #[arg(long = "header", value_name = "HEADER", value_parser = header)]
+    pub(crate) headers: Vec<(String, String)>,
+    /// Who calls
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: Option<String>,
+    /// Their tier
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tier: Option<String>,
+    /// A sidecar to ask what the router would ask it, as `http://127.0.0.1:9191`
+    #[arg(long, value_name = "URL")]
+    pub(crate) sidecar: Option<String>,
+    /// File with the token that the sidecar asks for
+    #[arg(long, value_name = "FILE", requires = "sidecar")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Write JSON, as `POST /v1/explain` answers
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or("must be `name: value`")?;
+    Ok((name.trim().to_ascii_lowercase(), value.trim().to_owned()))
+}
+
 /// Arguments of `turnpike train-head`.
 #[derive(Debug, Args)]
 pub(crate) struct TrainHead {
@@ -152,6 +214,9 @@ pub(crate) struct RenderEnvoy {
     /// Write JSON instead of YAML
     #[arg(long)]
     pub(crate) json: bool,
+    /// Folder for envoy.yaml, clusters.yaml and listeners.yaml: a running Envoy takes the latter two over when they are written again
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["output", "json"])]
+    pub(crate) dynamic: Option<PathBuf>,
 }
 
 impl RenderEnvoy {

@@ -1,7 +1,8 @@
 //! From a file to a checked [`Config`].
 //!
 //! 1. YAML (JSON is a part of it) becomes one `serde_json::Value`; duplicate keys and further documents are refused.
-//! 2. Core turns that into a [`Config`] and reports every wrong key and type at once.
+//! 2. Core brings the keys of vLLM Semantic Router into ours, turns the whole into a [`Config`] and reports every wrong key and
+//!    type at once.
 //! 3. The files that it names are read into it: filters read none.
 //! 4. Core checks ranges and references, the classifier what it compiles: patterns, own heads.
 //!
@@ -12,7 +13,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use turnpike_classify::Classifier;
 use turnpike_core::Config;
-use turnpike_core::config::{ConfigError, ConfigErrors};
+use turnpike_core::config::{ConfigError, ConfigErrors, Document, KeyState, Note};
 
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -55,11 +56,88 @@ pub struct SyntaxError {
     pub message: String,
 }
 
+/// A file that was read and checked.
+#[derive(Debug, Clone)]
+pub struct Checked {
+    path: PathBuf,
+    document: Document,
+    result: Result<Config, ConfigErrors>,
+}
+
+impl Checked {
+    /// The configuration.
+    ///
+    /// # Errors
+    /// [`LoadError::Invalid`] with every mistake.
+    pub fn config(self) -> Result<Config, LoadError> {
+        self.result.map_err(|errors| LoadError::Invalid {
+            path: self.path,
+            errors,
+        })
+    }
+
+    /// The file in Turnpike's own keys.
+    #[must_use]
+    pub fn document(&self) -> &Document {
+        &self.document
+    }
+
+    /// What is accepted and worth a word.
+    #[must_use]
+    pub fn notes(&self) -> Vec<Note> {
+        self.document.notes(self.result.as_ref().ok())
+    }
+
+    /// The notes in a line each; keys that have no effect for the same reason share one.
+    #[must_use]
+    pub fn note_lines(&self) -> Vec<String> {
+        let notes = self.notes();
+        let mut told: Vec<(&Note, usize)> = Vec::new();
+        for note in &notes {
+            let same = |(other, _): &&mut (&Note, usize)| {
+                note.no_effect().is_some() && other.message == note.message
+            };
+            match told.iter_mut().find(same) {
+                Some((_, more)) => *more += 1,
+                None => told.push((note, 0)),
+            }
+        }
+        let line = |(note, more): (&Note, usize)| match more {
+            0 => note.to_string(),
+            more => format!("{} and {more} more: {}", note.path, note.message),
+        };
+        told.into_iter().map(line).collect()
+    }
+
+    /// Every key of the file in a line of its own, with what becomes of it.
+    #[must_use]
+    pub fn keys(&self) -> String {
+        let notes = self.notes();
+        let errors = self.result.as_ref().err();
+        let errors = errors.map_or(&[][..], |errors| &errors.0);
+        let line = |(path, state): (String, KeyState<'_>)| match state {
+            KeyState::Used => format!("used       {path}\n"),
+            KeyState::NoEffect(why) => format!("no effect  {path}: {why}\n"),
+            KeyState::Mistake(what) => format!("mistake    {path}: {what}\n"),
+        };
+        let keys = self.document.keys(&notes, errors);
+        keys.into_iter().map(line).collect()
+    }
+}
+
 /// Reads and checks a configuration file.
 ///
 /// # Errors
 /// [`LoadError::Read`], [`LoadError::Syntax`] with line and column, or [`LoadError::Invalid`] with every mistake.
 pub fn load(path: impl AsRef<Path>) -> Result<Config, LoadError> {
+    inspect(path)?.config()
+}
+
+/// Reads and checks a configuration file; what is wrong in it is told by [`Checked::config`].
+///
+/// # Errors
+/// [`LoadError::Read`], or [`LoadError::Syntax`] with line and column.
+pub fn inspect(path: impl AsRef<Path>) -> Result<Checked, LoadError> {
     let path = path.as_ref();
     let text = std::fs::read_to_string(path).map_err(|source| LoadError::Read {
         path: path.to_owned(),
@@ -70,9 +148,11 @@ pub fn load(path: impl AsRef<Path>) -> Result<Config, LoadError> {
         error,
     })?;
     let folder = path.parent().unwrap_or(Path::new(""));
-    check(document, folder).map_err(|errors| LoadError::Invalid {
+    let document = Document::read(document);
+    Ok(Checked {
         path: path.to_owned(),
-        errors,
+        result: check(&document, folder),
+        document,
     })
 }
 
@@ -110,20 +190,20 @@ fn message(error: &serde_saphyr::Error) -> String {
     }
 }
 
-fn check(document: Value, folder: &Path) -> Result<Config, ConfigErrors> {
-    if !document.is_object() {
+fn check(document: &Document, folder: &Path) -> Result<Config, ConfigErrors> {
+    if !document.flat().is_object() {
         let error = ConfigError::new("", "the document must be a mapping of keys to values");
         return Err(ConfigErrors(vec![error]));
     }
-    let mut config = Config::from_value(document)?;
-    read_heads(&mut config, folder)?;
+    let mut config = document.config()?;
+    read_heads(&mut config, folder).map_err(|errors| document.located(errors.0))?;
     let errors = config.validate();
     if !errors.is_empty() {
-        return Err(ConfigErrors(errors));
+        return Err(document.located(errors));
     }
     match Classifier::compile(&config) {
         Ok(_) => Ok(config),
-        Err(error) => Err(ConfigErrors(vec![error.located()])),
+        Err(error) => Err(document.located(vec![error.located()])),
     }
 }
 

@@ -10,13 +10,16 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::Parser as _;
 use turnpike::classify::Sidecar;
-use turnpike::config::{LoadError, load};
+use turnpike::config::{LoadError, inspect, load};
+use turnpike::explain::Question;
 use turnpike::sidecar_client::SidecarClient;
-use turnpike::{docs, image, render};
+use turnpike::{convert, docs, image, render};
 use turnpike_core::Config;
+use turnpike_core::config::schema;
 
 use cli::{
-    Classify, Cli, Command, Docs, FilterName, Image, Render, RenderEnvoy, RenderIstio, TrainHead,
+    Classify, Cli, Command, Docs, Explain, FilterName, Image, Render, RenderEnvoy, RenderIstio,
+    TrainHead,
 };
 
 /// The configuration has mistakes.
@@ -27,7 +30,10 @@ const UNUSABLE: u8 = 2;
 
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
-        Command::Check { config } => check(&config),
+        Command::Check { config, keys } => check(&config, keys),
+        Command::Convert { config, output } => convert(&config, output.as_deref()),
+        Command::Explain(arguments) => explain(&arguments),
+        Command::Schema => print(format!("{:#}\n", schema())),
         Command::Render(Render::Envoy(arguments)) => render_envoy(&arguments),
         Command::Render(Render::Istio(arguments)) => render_istio(&arguments),
         Command::Image(arguments) => pack(&arguments),
@@ -48,23 +54,97 @@ fn main() -> ExitCode {
     }
 }
 
-fn check(path: &Path) -> anyhow::Result<()> {
-    let config = load(path)?;
-    for note in config.notes() {
+fn check(path: &Path, keys: bool) -> anyhow::Result<()> {
+    let checked = inspect(path)?;
+    if keys {
+        print(checked.keys())?;
+    }
+    let notes = if keys {
+        // The list has told those about keys without effect.
+        let notes = checked.notes().into_iter();
+        let others = notes.filter(|note| note.no_effect().is_none());
+        others.map(|note| note.to_string()).collect()
+    } else {
+        checked.note_lines()
+    };
+    let config = checked.config()?;
+    for note in notes {
         complain(format_args!("note: {note}"));
     }
     print(format!("{}: ok ({})\n", path.display(), counts(&config)))
 }
 
+fn convert(path: &Path, output: Option<&Path>) -> anyhow::Result<()> {
+    let checked = inspect(path)?;
+    let text = convert::to_yaml(path, &checked).context("cannot write YAML")?;
+    checked.config()?;
+    write(output, text)
+}
+
+fn explain(arguments: &Explain) -> anyhow::Result<()> {
+    let config = load(&arguments.config)?;
+    let mut question = match (&arguments.request, &arguments.prompt) {
+        (Some(path), _) => Question {
+            body: read_all(path)?,
+            ..Question::default()
+        },
+        (None, prompt) => {
+            let prompt = prompt.as_deref().unwrap_or_default();
+            Question::of_prompt(&arguments.model, arguments.system.as_deref(), prompt)
+        }
+    };
+    question.headers.clone_from(&arguments.headers);
+    question.user.clone_from(&arguments.user);
+    question.tier.clone_from(&arguments.tier);
+    let sidecar = sidecar_client(
+        arguments.sidecar.as_deref(),
+        arguments.token_file.as_deref(),
+    )?;
+    let explanation = turnpike::explain::explain(&config, &question, sidecar.as_ref())?;
+    print(match arguments.json {
+        true => format!("{explanation:#}\n"),
+        false => turnpike::explain::to_text(&explanation),
+    })
+}
+
+/// A file, or standard input for `-`.
+fn read_all(path: &Path) -> anyhow::Result<Vec<u8>> {
+    if path == Path::new("-") {
+        let mut bytes = Vec::new();
+        std::io::Read::read_to_end(&mut std::io::stdin().lock(), &mut bytes)
+            .context("cannot read standard input")?;
+        return Ok(bytes);
+    }
+    std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
 fn render_envoy(arguments: &RenderEnvoy) -> anyhow::Result<()> {
     let config = load(&arguments.config)?;
     let bootstrap = render::envoy(&config, &arguments.options());
+    if let Some(folder) = &arguments.dynamic {
+        return write_dynamic(bootstrap, folder);
+    }
     let text = if arguments.json {
         format!("{bootstrap:#}\n")
     } else {
         render::to_yaml(&bootstrap).context("cannot write YAML")?
     };
     write(arguments.output.as_deref(), text)
+}
+
+/// Moves each file into its place: Envoy may read it at any time.
+fn write_dynamic(bootstrap: serde_json::Value, folder: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let folder = std::path::absolute(folder)?;
+    let name = folder.to_str().context("the folder's name is not UTF-8")?;
+    for (file, document) in render::dynamic(bootstrap, name) {
+        let text = render::to_yaml(&document).context("cannot write YAML")?;
+        let (new, place) = (folder.join(format!(".{file}.new")), folder.join(file));
+        write(Some(&new), text)?;
+        std::fs::rename(&new, &place)
+            .with_context(|| format!("cannot write {}", place.display()))?;
+    }
+    Ok(())
 }
 
 fn render_istio(arguments: &RenderIstio) -> anyhow::Result<()> {

@@ -81,7 +81,7 @@ fn unknown_keys_and_wrong_types_are_reported_together() {
         outcome(
             1,
             "",
-            "semantic_cache.enabeld: unknown field `enabeld`, expected one of `enabled`, `backend_type`, `similarity_threshold`, `max_entries`, `max_bytes`, `ttl_seconds`, `eviction_policy`, `path`, `redis`, `scope`, `finish_reasons`, `max_temperature`, `request_control`, `coalesce_wait_ms`, `export_similarity`, `cache_epoch`, `second_opinion`\n\
+            "semantic_cache.enabeld: unknown key `enabeld`; did you mean `enabled`?\n\
              sidecar.enabled: invalid type: string \"yes\", expected a boolean\n\
              sidecar.timeout_ms: invalid type: string \"soon\", expected u32\n",
         )
@@ -183,7 +183,7 @@ fn a_bad_config_is_not_rendered() {
     let arguments = ["render", "envoy", "config.yaml", "--output", "envoy.yaml"];
     let Outcome(status, _, stderr) = run(folder.path(), &arguments).unwrap();
     assert_eq!(status, Some(1));
-    assert!(stderr.starts_with("x: unknown field `x`"), "{stderr}");
+    assert!(stderr.starts_with("x: unknown key `x`"), "{stderr}");
     assert!(!folder.path().join("envoy.yaml").exists());
 }
 

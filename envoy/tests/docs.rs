@@ -6,7 +6,7 @@ mod support;
 use serde_json::{Value, json};
 use support::{root, turnpike};
 use turnpike::config::parse;
-use turnpike::render::{IstioOptions, RenderOptions, envoy, istio};
+use turnpike::render::{BOOTSTRAP, IstioOptions, RenderOptions, dynamic, envoy, istio};
 use turnpike_core::Config;
 use turnpike_core::metrics::Label;
 
@@ -62,14 +62,14 @@ fn the_page_shows_what_the_renderer_writes() {
     }
 }
 
-/// Every block of `docs/sidecar.md` and `docs/cache.md` is a configuration, or the part of one.
+/// Every block of `docs/sidecar.md`, `docs/cache.md` and `docs/decisions.md` is a configuration, or the part of one.
 #[test]
 fn the_configurations_of_the_sidecars_pages_are_valid() {
     const REST: &str = "{vllm_endpoints: [{name: l, address: a, port: 1}], model_config: {m: {}}, default_model: m}";
     let page = |name: &str| std::fs::read_to_string(root().join(name)).unwrap();
-    let (sidecar, cache) = (page("docs/sidecar.md"), page("docs/cache.md"));
-    let blocks = [yaml_blocks(&sidecar), yaml_blocks(&cache)].concat();
-    assert!(blocks.len() >= 7);
+    let pages = ["sidecar", "cache", "decisions"].map(|name| page(&format!("docs/{name}.md")));
+    let blocks: Vec<&str> = pages.iter().flat_map(|page| yaml_blocks(page)).collect();
+    assert!(blocks.len() >= 9);
     for block in blocks {
         let mut whole = parse(REST).unwrap();
         for (key, value) in parse(block).unwrap().as_object().unwrap() {
@@ -78,6 +78,20 @@ fn the_configurations_of_the_sidecars_pages_are_valid() {
         let config = Config::from_value(whole).unwrap();
         assert_eq!(config.validate(), [], "{block}");
     }
+}
+
+#[test]
+fn the_page_about_reloads_shows_what_the_renderer_writes() {
+    let page = std::fs::read_to_string(root().join("docs/reload.md")).unwrap();
+    let blocks = yaml_blocks(&page);
+    assert_eq!(blocks.len(), 1);
+    let files = dynamic(
+        envoy(&Config::default(), &RenderOptions::default()),
+        "/etc/envoy/turnpike",
+    );
+    let bootstrap = files.iter().find(|(name, _)| *name == BOOTSTRAP);
+    let (_, bootstrap) = bootstrap.unwrap();
+    assert!(covers(bootstrap, &parse(blocks[0]).unwrap()));
 }
 
 #[test]

@@ -38,7 +38,7 @@ const INTERVALS_MS: [(&str, &str); 2] = [
 ];
 
 /// What the filters publish: field and filter state below `wasm.turnpike.`. `route` is seed 004's name of the decision.
-const PUBLISHED: [(&str, &str); 25] = [
+const PUBLISHED: [(&str, &str); 26] = [
     ("session", "session"),
     ("route", "decision"),
     ("classification_ms", "timing.classification_ms"),
@@ -47,6 +47,7 @@ const PUBLISHED: [(&str, &str); 25] = [
     ("groups", "groups"),
     ("pii_types", "pii_types"),
     ("jailbreak", "jailbreak"),
+    ("response_warnings", "response_warnings"),
     ("user", "user"),
     ("tier", "tier"),
     ("tenant", "tenant"),

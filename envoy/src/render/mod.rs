@@ -2,13 +2,15 @@
 //!
 //! Each room holds one part of the bootstrap: [`listener`] and its [`routes`], [`filters`], [`local_reply`], [`access_log`],
 //! [`clusters`] and the [`sidecar`], [`admin`] with the metrics listener, [`stats`]. They return JSON as Envoy's
-//! protobuf messages are written in it; [`yaml`] turns that into a file for people.
+//! protobuf messages are written in it; [`yaml`] turns that into a file for people, [`dynamic`](dynamic()) into several that Envoy
+//! watches.
 //!
 //! The result needs Envoy 1.36 or later.
 
 mod access_log;
 mod admin;
 mod clusters;
+mod dynamic;
 mod filters;
 mod istio;
 mod listener;
@@ -23,9 +25,11 @@ use serde_json::{Value, json};
 use turnpike_core::Config;
 use turnpike_core::config::AddressConfig;
 
+pub use dynamic::{BOOTSTRAP, dynamic};
 pub use istio::{GatewayVariant, IstioError, IstioOptions, Selector, istio, istio_yaml};
 pub use options::{Filters, RenderOptions, SidecarAddress, address};
 pub use sidecar::SIDECAR_CLUSTER;
+pub(crate) use yaml::ordered;
 pub use yaml::to_yaml;
 
 /// Header that carries the model that the router filter chose. It reaches the LLM server too.

@@ -30,30 +30,56 @@ pub(super) fn heading() -> String {
 
 /// One document without a comment.
 pub(super) fn body(document: &Value) -> Result<String, serde_saphyr::ser::Error> {
+    ordered(document, &FIRST)
+}
+
+/// One document whose objects begin with the keys in `first`, in that order.
+///
+/// # Errors
+/// When the YAML writer refuses a value.
+pub(crate) fn ordered(
+    document: &Value,
+    first: &[&str],
+) -> Result<String, serde_saphyr::ser::Error> {
     let options = serde_saphyr::ser_options! {
         prefer_block_scalars: false,
     };
-    serde_saphyr::to_string_with_options(&Ordered(document), options)
+    let document = Ordered {
+        value: document,
+        first,
+    };
+    serde_saphyr::to_string_with_options(&document, options)
 }
 
-struct Ordered<'a>(&'a Value);
+struct Ordered<'a> {
+    value: &'a Value,
+    first: &'a [&'a str],
+}
+
+impl<'a> Ordered<'a> {
+    fn with(&self, value: &'a Value) -> Self {
+        Self { value, ..*self }
+    }
+}
 
 impl Serialize for Ordered<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.0 {
+        match self.value {
             Value::Object(map) => {
                 let mut out = serializer.serialize_map(Some(map.len()))?;
-                let first = FIRST.iter().filter_map(|key| map.get_key_value(*key));
-                let rest = map.iter().filter(|(key, _)| !FIRST.contains(&key.as_str()));
+                let first = self.first.iter().filter_map(|key| map.get_key_value(*key));
+                let rest = map
+                    .iter()
+                    .filter(|(key, _)| !self.first.contains(&key.as_str()));
                 for (key, value) in first.chain(rest) {
-                    out.serialize_entry(key, &Ordered(value))?;
+                    out.serialize_entry(key, &self.with(value))?;
                 }
                 out.end()
             }
             Value::Array(list) => {
                 let mut out = serializer.serialize_seq(Some(list.len()))?;
                 for value in list {
-                    out.serialize_element(&Ordered(value))?;
+                    out.serialize_element(&self.with(value))?;
                 }
                 out.end()
             }
