@@ -110,7 +110,7 @@ async fn reasoning_effort_is_set_where_the_decision_wants_it() {
 }
 
 #[tokio::test]
-async fn reasoning_effort_of_the_client_is_kept() {
+async fn where_a_decision_has_an_opinion_the_clients_effort_does_not_count() {
     let gateway = maas("routing-own-effort").await;
     let reply = gateway
         .chat(&json!({
@@ -121,7 +121,7 @@ async fn reasoning_effort_of_the_client_is_kept() {
         .await
         .unwrap();
     let body = gateway.upstream(&reply).await.json();
-    assert_eq!(body["reasoning_effort"], "low");
+    assert_eq!(body["reasoning_effort"], "high");
 }
 
 #[tokio::test]

@@ -126,7 +126,7 @@ fn serve_everything(config: &mut Config, model: &str) {
     for decision in &mut config.decisions {
         for reference in &mut decision.model_refs {
             model.clone_into(&mut reference.model);
-            reference.use_reasoning = false;
+            reference.use_reasoning = Some(false);
             reference.reasoning_effort = None;
         }
     }
