@@ -15,6 +15,7 @@ TEST ?=
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 CARGO_FLAGS := --release --locked --workspace
 WITH_ENV := source scripts/env.sh &&
+BUILD := build $(CARGO_FLAGS) --bins
 
 ##@ Start
 .PHONY: help
@@ -43,7 +44,7 @@ setup: ## Install and fetch what is needed: packages, wasm target, Envoy, ONNX R
 
 .PHONY: build
 build: setup wasm ## Build the native programs and the filters
-	cargo build $(CARGO_FLAGS) --bins
+	cargo $(BUILD)
 
 .PHONY: wasm
 wasm: setup ## Build the filters into dist/ and hold their sizes to limits
@@ -57,6 +58,8 @@ images: build ## Pack the filters as OCI images for Istio: dist/oci/meter, dist/
 
 ##@ Test
 .PHONY: test
+# Tests turn on more features of crates; programs built with the same ones spare a second build of most of them.
+test: BUILD := test $(CARGO_FLAGS) --no-run
 test: check ## Set up, build, check, and run all tests
 	scripts/wasm.sh probe
 	$(WITH_ENV) cargo test $(CARGO_FLAGS) $(TEST)

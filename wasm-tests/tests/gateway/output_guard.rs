@@ -33,12 +33,18 @@ async fn output_guard(user: &str) -> Case {
         ] {
             let name = format!("guarded_{action}");
             let rule = json!({"name": name, "keywords": [format!("guarded{action}")]});
+            let mut plugins = vec![plugin];
+            if action == "header" {
+                // Its tests ask the same again and want another answer.
+                plugins
+                    .push(json!({"type": "semantic-cache", "configuration": {"enabled": false}}));
+            }
             let decision = json!({
                 "name": name,
                 "priority": 1000,
                 "rules": {"type": "keyword", "name": name},
                 "modelRefs": [{"model": "qwen3-8b"}],
-                "plugins": [plugin],
+                "plugins": plugins,
             });
             config
                 .keyword_rules
@@ -59,6 +65,79 @@ async fn answered(gateway: &Case, prompt: &str, answer: &str) -> Reply {
 async fn streamed(gateway: &Case, prompt: &str, answer: &str) -> Reply {
     let call = gateway.ask_streamed("auto", prompt).answered_with(answer);
     call.send().await.unwrap()
+}
+
+/// A request to any API, answered with this text in the form of that API.
+fn post(gateway: &Case, path: &str, body: &Value, answer: &str) -> Call {
+    let call = gateway.post(path, body.to_string());
+    let streamed = body["stream"] == true;
+    let answer = match path {
+        "/v1/responses" => response(answer, streamed),
+        "/v1/messages" => message(answer, streamed),
+        _ => return call.answered_with(answer),
+    };
+    let call = call.order("body", &Value::from(answer).to_string());
+    if streamed {
+        let call = call.order("content-type", "text/event-stream");
+        call.order("chunked", "1").order("split", "50")
+    } else {
+        call
+    }
+}
+
+/// An answer of the API of responses.
+fn response(text: &str, streamed: bool) -> String {
+    let content = json!([{"type": "output_text", "text": text}]);
+    let message = json!({"type": "message", "role": "assistant", "content": content});
+    let whole = json!({
+        "id": "resp_1", "object": "response", "status": "completed", "output": [message],
+        "usage": {"input_tokens": 31, "output_tokens": 12, "total_tokens": 43},
+    });
+    if !streamed {
+        return whole.to_string();
+    }
+    let mut events = vec![json!({
+        "type": "response.created", "response": {"id": "resp_1", "status": "in_progress"},
+    })];
+    events.extend(text.split_inclusive(' ').map(|word| {
+        json!({"type": "response.output_text.delta", "output_index": 0, "content_index": 0, "delta": word})
+    }));
+    events.push(json!({"type": "response.output_text.done", "output_index": 0, "content_index": 0, "text": text}));
+    events.push(json!({"type": "response.completed", "response": whole}));
+    sse(&events)
+}
+
+/// An answer of the API of messages.
+fn message(text: &str, streamed: bool) -> String {
+    let usage = json!({"input_tokens": 20, "output_tokens": 12});
+    if !streamed {
+        return json!({
+            "id": "msg_1", "type": "message", "role": "assistant", "stop_reason": "end_turn",
+            "content": [{"type": "text", "text": text}], "usage": usage,
+        })
+        .to_string();
+    }
+    let start = json!({"id": "msg_1", "type": "message", "role": "assistant", "content": [], "usage": usage});
+    let block = json!({"type": "text", "text": ""});
+    let mut events = vec![
+        json!({"type": "message_start", "message": start}),
+        json!({"type": "content_block_start", "index": 0, "content_block": block}),
+    ];
+    events.extend(text.split_inclusive(' ').map(|word| {
+        json!({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": word}})
+    }));
+    events.extend([
+        json!({"type": "content_block_stop", "index": 0}),
+        json!({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 12}}),
+        json!({"type": "message_stop"}),
+    ]);
+    sse(&events)
+}
+
+/// Events with their names, as both APIs write them.
+fn sse(events: &[Value]) -> String {
+    let event = |e: &Value| format!("event: {}\ndata: {e}\n\n", e["type"].as_str().unwrap());
+    events.iter().map(event).collect()
 }
 
 /// How many answers were found bad, by all tests.
@@ -90,10 +169,9 @@ async fn a_blocked_answer_is_an_error_of_ours_and_what_it_cost_is_counted() {
 }
 
 #[tokio::test]
-#[ignore = "the stand-in takes no answer of that length in a header: to be mended"]
 async fn an_answer_without_fault_arrives_as_it_was_sent() {
     let gateway = output_guard("output-fine").await;
-    let answer = PLAIN.repeat(100);
+    let answer = PLAIN.repeat(20);
     for chunked in ["false", "true"] {
         let call = gateway.ask("auto", BLOCK).answered_with(&answer);
         let reply = call.order("chunked", chunked).send().await.unwrap();
@@ -146,12 +224,8 @@ async fn a_stream_is_cut_before_what_may_not_pass() {
 }
 
 #[tokio::test]
-#[ignore = "the stand-in has no such path: to be mended"]
 async fn each_api_is_guarded_and_told_in_its_form() {
     let gateway = output_guard("output-apis").await;
-    let post = |path: &str, body: Value| -> Call {
-        gateway.post(path, body.to_string()).answered_with(ATTACK)
-    };
     let messages = json!([{"role": "user", "content": BLOCK}]);
     for (path, mut body, end) in [
         (
@@ -175,14 +249,16 @@ async fn each_api_is_guarded_and_told_in_its_form() {
             "\"type\":\"error\"}\n\n",
         ),
     ] {
-        let reply = post(path, body.clone()).send().await.unwrap();
+        let call = post(&gateway, path, &body, ATTACK);
+        let reply = call.send().await.unwrap();
         assert_eq!(
             (reply.status.as_u16(), reply.error_code().as_str()),
             (403, "response_blocked"),
             "{path}"
         );
         body["stream"] = true.into();
-        let reply = post(path, body).send().await.unwrap();
+        let call = post(&gateway, path, &body, ATTACK);
+        let reply = call.send().await.unwrap();
         let text = reply.text();
         assert!(
             text.contains("Response blocked: ") && text.ends_with(end),
@@ -194,14 +270,11 @@ async fn each_api_is_guarded_and_told_in_its_form() {
 }
 
 #[tokio::test]
-#[ignore = "the stand-in has no such path: to be mended"]
 async fn a_cut_stream_of_anthropic_is_charged_its_text() {
     let gateway = output_guard("output-anthropic").await;
     let answer = format!("{}{ATTACK}", PLAIN.repeat(20));
     let body = json!({"model": "auto", "max_tokens": 500, "stream": true, "messages": [{"role": "user", "content": BLOCK}]});
-    let call = gateway
-        .post("/v1/messages", body.to_string())
-        .answered_with(&answer);
+    let call = post(&gateway, "/v1/messages", &body, &answer);
     let reply = call.send().await.unwrap();
     let entry = gateway.stack.access(&reply.request_id()).await.unwrap();
     assert!(
@@ -213,7 +286,6 @@ async fn a_cut_stream_of_anthropic_is_charged_its_text() {
 }
 
 #[tokio::test]
-#[ignore = "the cache answers the second request: to be mended"]
 async fn a_warning_stands_in_the_header_of_a_document_and_in_the_log_of_a_stream() {
     let gateway = output_guard("output-header").await;
     let reply = answered(&gateway, HEADER, ATTACK).await;
@@ -333,7 +405,7 @@ async fn masks_become_again_what_they_stand_for() {
             json!({"model": "auto", "max_tokens": 500, "messages": [{"role": "user", "content": MAIL}]}),
         ),
     ] {
-        let call = gateway.post(path, body.to_string()).answered_with(MASKED);
+        let call = post(&gateway, path, &body, MASKED);
         let reply = call.send().await.unwrap();
         let asked = gateway.upstream(&reply).await;
         let asked = String::from_utf8_lossy(&asked.body).into_owned();
