@@ -9,7 +9,7 @@
 //! says what the right one answers to a few texts, and [`Heads::check`] compares.
 
 use serde::Deserialize;
-use turnpike_classify::model::{MODEL, Model, ModelError};
+use turnpike_classify::model::{MODEL, Model, ModelError, Scores};
 
 use crate::encoder::{Embedding, dot};
 
@@ -204,7 +204,7 @@ impl Heads {
     /// [`HeadsError::OtherEncoder`].
     pub fn check(&self, embeddings: &[Embedding]) -> Result<(), HeadsError> {
         for (probe, embedding) in self.probes.iter().zip(embeddings) {
-            for verdict in self.judge(&[(&probe.text, embedding)]) {
+            for verdict in self.judge(&[(self.small(&probe.text), embedding)]) {
                 let expected = probe.scores.get(verdict.name);
                 let pairs = expected.into_iter().flatten().zip(&verdict.probabilities);
                 for (theirs, ours) in pairs {
@@ -233,19 +233,23 @@ impl Heads {
         Some(&head.labels)
     }
 
-    /// What every head says of a text in `windows`.
+    /// What the small model says of a window's text; the encoder's vector is not needed for it.
     #[must_use]
-    pub fn judge(&self, windows: &[(&str, &Embedding)]) -> Vec<Verdict<'_>> {
+    pub fn small(&self, text: &str) -> Scores {
+        self.small.classify(text)
+    }
+
+    /// What every head says of a text in `windows`, each as the small model and as the encoder read it.
+    #[must_use]
+    pub fn judge(&self, windows: &[(Scores, &Embedding)]) -> Vec<Verdict<'_>> {
         let mut read = Read::default();
-        for (text, embedding) in windows {
-            self.window(&mut read, text, embedding);
+        for (small, embedding) in windows {
+            self.window(&mut read, small, embedding);
         }
         self.verdicts(&read)
     }
 
-    /// Reads one window more.
-    pub fn window(&self, read: &mut Read, text: &str, embedding: &Embedding) {
-        let small = self.small.classify(text);
+    fn window(&self, read: &mut Read, small: &Scores, embedding: &Embedding) {
         read.windows += 1;
         read.sums.resize(self.heads.len(), Vec::new());
         for (head, sum) in self.heads.iter().zip(&mut read.sums) {
@@ -324,9 +328,10 @@ mod tests {
         let heads = Heads::read(SHIPPED, 384).unwrap();
         let (a, b) = (embedding(0), embedding(7));
         let text = "What is the boiling point of water?";
-        let one = heads.judge(&[(text, &a)]);
-        let other = heads.judge(&[("Write me a poem", &b)]);
-        let both = heads.judge(&[(text, &a), ("Write me a poem", &b)]);
+        let [text, poem] = [text, "Write me a poem"].map(|text| heads.small(text));
+        let one = heads.judge(&[(text.clone(), &a)]);
+        let other = heads.judge(&[(poem.clone(), &b)]);
+        let both = heads.judge(&[(text, &a), (poem, &b)]);
         for ((one, other), both) in one.iter().zip(&other).zip(&both) {
             assert!((one.probabilities.iter().sum::<f32>() - 1.0).abs() < 1e-5);
             for ((x, y), z) in one

@@ -16,9 +16,13 @@ use super::store::log_failure;
 use super::{Ready, Service, readable};
 use crate::answer::{self, Form, Stamp};
 use crate::batching::Priority;
-use crate::cache::{EntryKey, Found, Lead, Partition, Role, Store, StoreError, agreement};
+use crate::cache::agreement::{self, Question};
+use crate::cache::{EntryKey, Found, Lead, Partition, Role, Store, StoreError};
 use crate::encoder::Embedding;
 use crate::metrics::{Lookup, Stage};
+
+/// Bytes of a text that is read for all that may be asked of it, while the encoder runs: more would hold up other requests of its thread.
+const BESIDE_BYTES: usize = 2 << 10;
 
 /// Stored questions that are looked at before a lookup is a miss.
 const MOST_CANDIDATES: usize = 4;
@@ -196,11 +200,19 @@ impl Service {
             return Ok(());
         }
         let timing = &mut response.timing;
-        let analyzed = self
-            .embedding(ready, &request.text, query, deadline, timing)
-            .await?;
         let (engine, text) = (&ready.engine, &request.text);
-        let judged = engine.judge_analyzed(text, &analyzed, wanted, wants_category, deadline);
+        let beside = async {
+            if text.len() > BESIDE_BYTES {
+                return (None, None);
+            }
+            let question = query.and_then(|_| Question::read(text));
+            (question, engine.small(text, wanted, wants_category))
+        };
+        let embedding = self.embedding(ready, text, query, deadline, timing);
+        let (analyzed, (question, small)) = tokio::join!(embedding, beside);
+        let analyzed = analyzed?;
+        let judged =
+            engine.judge_analyzed(text, &analyzed, small, wanted, wants_category, deadline);
         let judged = judged.await.map_err(|e| self.inference_fault(&e))?;
         response.category = judged.category;
         response.heads.extend(scores(judged.answers));
@@ -214,9 +226,10 @@ impl Service {
             response.heads.insert(COMPLEXITY_HEAD.into(), margins);
         }
         if let Some(query) = query.filter(|_| !analyzed.truncated) {
-            let (text, timing) = (&request.text, &mut response.timing);
+            let timing = &mut response.timing;
+            let asked = (text.as_str(), question);
             let hit = self
-                .nearest(ready, query, text, &analyzed.embedding, deadline, timing)
+                .nearest(ready, query, asked, &analyzed.embedding, deadline, timing)
                 .await;
             response.cache = hit.map(CacheAnswer::Hit);
         }
@@ -268,12 +281,12 @@ impl Service {
         Ok(analyzed)
     }
 
-    /// The answer to the nearest text that may be served. A store that fails is a miss.
+    /// The answer to the nearest text that may be served. A store that fails is a miss. `asked`: the text, read if that was done before.
     async fn nearest(
         &self,
         ready: &Ready,
         query: &Query,
-        text: &str,
+        (text, read): (&str, Option<Question<'_>>),
         embedding: &Embedding,
         deadline: Instant,
         timing: &mut AnalyzeTiming,
@@ -288,13 +301,17 @@ impl Service {
         );
         let candidates = answered(candidates, ready.before(deadline)).await;
         let candidates = candidates.unwrap_or_default();
+        let read = match read {
+            None if !candidates.is_empty() => Question::read(text),
+            read => read,
+        };
         let mut doubtful = Vec::new();
         // Best first. One that is turned down may have a worse one behind it that is right.
         let mut hit = candidates.into_iter().find_map(|candidate| {
             if candidate.similarity < query.threshold || candidate.age > query.max_age {
                 return None;
             }
-            if let Err(why) = agreement::compare(text, &candidate.question) {
+            if let Err(why) = agreement::compare_read(text, read.as_ref(), &candidate.question) {
                 self.metrics.turned_down(why.name());
                 return None;
             }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant as StdInstant, SystemTime};
 
 use futures_util::StreamExt as _;
 use tokio::time::Instant;
+use turnpike_classify::model::Scores;
 use turnpike_core::Config;
 use turnpike_core::routing::Topics;
 use turnpike_core::sidecar::{LLM_HEAD, SECOND_OPINION, Scored};
@@ -18,7 +19,7 @@ use crate::categories::Categories;
 use crate::classifier::{Answer, Classifier, CrossEncoder};
 use crate::encoder::Embedding;
 use crate::heads::shipped::{OVERLAP, WINDOW};
-use crate::heads::{self, Heads, HeadsError, Read};
+use crate::heads::{self, Heads, HeadsError};
 use crate::llm::{LlmAnswer, LlmClassifier};
 use crate::metrics::{Metrics, Stage};
 use crate::model::TokenizedText;
@@ -337,18 +338,30 @@ impl Engine {
         Ok(wanted)
     }
 
-    /// The configured category of a text: by the trained head where its label is the category, else by resemblance.
+    /// Whether the trained head tells the category; else it is told by resemblance.
+    fn has_topics(&self) -> bool {
+        self.shipped.is_some() && self.topics.is_some()
+    }
+
+    /// What the proxy's small model says of a text, which the trained heads join with the encoder's vector.
+    ///
+    /// Nothing where no trained head is asked. A text of more than one window is not read here: its windows are.
+    #[must_use]
+    pub fn small(&self, text: &str, wanted: &Wanted, wants_category: bool) -> Option<Scores> {
+        let asked = !wanted.shipped.is_empty() || (wants_category && self.has_topics());
+        let heads = self.shipped.as_ref().filter(|_| asked)?;
+        Some(heads.small(text))
+    }
+
+    /// The configured category of a text of many windows.
     async fn category(
         &self,
         text: &str,
         analyzed: &Analyzed,
         deadline: Instant,
     ) -> Result<Option<Scored>, InferenceError> {
-        if self.shipped.is_none() || self.topics.is_none() {
+        if !self.has_topics() {
             return Ok(self.categories.best(&analyzed.embedding));
-        }
-        if analyzed.is_window() {
-            return Ok(self.topic(&[(text, &analyzed.embedding)]));
         }
         let mut windows = Vec::new();
         for excerpt in excerpts(text) {
@@ -358,12 +371,22 @@ impl Engine {
         let rows = windows.iter().map(|(_, row)| row.clone()).collect();
         let embedded = self.run(rows, Priority::Route, deadline).await?;
         let parts = windows.iter().map(|(part, _)| part.as_str());
-        let read: Vec<_> = parts.zip(&embedded.outputs).collect();
-        Ok(self.topic(&read))
+        Ok(self.topic(&self.joined(parts, &embedded.outputs)))
+    }
+
+    /// Windows as both models read them; where there are no trained heads, nobody asks what the small model says.
+    fn joined<'w>(
+        &self,
+        parts: impl Iterator<Item = &'w str>,
+        embeddings: &'w [Embedding],
+    ) -> Vec<(Scores, &'w Embedding)> {
+        let heads = self.shipped.as_ref();
+        let small = parts.map(|part| heads.map(|heads| heads.small(part)).unwrap_or_default());
+        small.zip(embeddings).collect()
     }
 
     /// The category that the trained head tells from windows of a text.
-    fn topic(&self, windows: &[(&str, &Embedding)]) -> Option<Scored> {
+    fn topic(&self, windows: &[(Scores, &Embedding)]) -> Option<Scored> {
         let (heads, topics) = (self.shipped.as_ref()?, self.topics.as_ref()?);
         let verdicts = heads.judge(windows);
         let category = verdicts.into_iter().find(|v| v.name == "category");
@@ -534,7 +557,7 @@ impl Engine {
             let judged = read.iter().zip(windows).map(|(text, windows)| {
                 let embeddings: Vec<Embedding> = embeddings.by_ref().take(windows.len()).collect();
                 let part = |window: &Window| text.get(window.range.clone()).unwrap_or_default();
-                let parts: Vec<_> = windows.iter().map(part).zip(&embeddings).collect();
+                let parts = engine.joined(windows.iter().map(part), &embeddings);
                 let answers = engine.judge(&parts, &asked);
                 let topic = || engine.topic(&spread(parts, MAX_TOPIC_WINDOWS));
                 let category = wants_category.then(topic).flatten();
@@ -552,7 +575,7 @@ impl Engine {
     }
 
     /// What heads say of a text whose vector is known, and its category: where the vector is of all of the text, no further
-    /// forward is needed; else the heads' windows serve the category as well.
+    /// forward is needed; else the heads' windows serve the category as well. `small`: what [`Self::small`] said, if it was asked.
     ///
     /// # Errors
     /// [`InferenceError`].
@@ -560,25 +583,38 @@ impl Engine {
         self: &Arc<Self>,
         text: &str,
         analyzed: &Analyzed,
+        small: Option<Scores>,
         wanted: &Wanted,
         wants_category: bool,
         deadline: Instant,
     ) -> Result<Judged, InferenceError> {
-        if !wanted.reads_vectors() || analyzed.is_window() {
+        if analyzed.is_window() {
+            let started_at = StdInstant::now();
+            let small = small.or_else(|| self.small(text, wanted, wants_category));
+            let window = [(small.unwrap_or_default(), &analyzed.embedding)];
+            let answers = self.judge(&window, wanted);
+            for name in answers.keys() {
+                self.metrics.head(name, started_at.elapsed());
+            }
+            let category = wants_category.then(|| match self.has_topics() {
+                true => self.topic(&window),
+                false => self.categories.best(&analyzed.embedding),
+            });
+            return Ok(Judged {
+                answers,
+                category: category.flatten(),
+            });
+        }
+        if !wanted.reads_vectors() {
             let category = if wants_category {
                 self.category(text, analyzed, deadline).await?
             } else {
                 None
             };
-            let mut answers = AnswersByName::new();
-            if wanted.reads_vectors() {
-                let started_at = StdInstant::now();
-                answers = self.judge(&[(text, &analyzed.embedding)], wanted);
-                for name in answers.keys() {
-                    self.metrics.head(name, started_at.elapsed());
-                }
-            }
-            return Ok(Judged { answers, category });
+            return Ok(Judged {
+                category,
+                ..Judged::default()
+            });
         }
         let texts: Arc<[String]> = [text.to_owned()].into();
         let own = wanted
@@ -592,7 +628,7 @@ impl Engine {
         };
         let found = self.judge_whole(&texts, wanted, wants_category, priority, deadline);
         let mut judged = found.await?.0.into_iter().next().unwrap_or_default();
-        if wants_category && (self.shipped.is_none() || self.topics.is_none()) {
+        if wants_category && !self.has_topics() {
             judged.category = self.categories.best(&analyzed.embedding);
         }
         Ok(judged)
@@ -607,14 +643,10 @@ impl Engine {
     }
 
     /// What the heads say of the windows of one text.
-    fn judge(&self, windows: &[(&str, &Embedding)], wanted: &Wanted) -> AnswersByName {
+    fn judge(&self, windows: &[(Scores, &Embedding)], wanted: &Wanted) -> AnswersByName {
         let mut answers = BTreeMap::new();
         if let Some(heads) = self.shipped.as_ref().filter(|_| !wanted.shipped.is_empty()) {
-            let mut read = Read::default();
-            for (part, embedding) in windows {
-                heads.window(&mut read, part, embedding);
-            }
-            for verdict in heads.verdicts(&read) {
+            for verdict in heads.judge(windows) {
                 if wanted.shipped.iter().any(|name| name == verdict.name) {
                     let labels = verdict.labels.iter().cloned();
                     answers.insert(

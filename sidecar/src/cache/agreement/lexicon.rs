@@ -7,6 +7,8 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use foldhash::fast::FixedState;
+
 use super::scan::{Kind, Token};
 
 const ENGLISH: &str = include_str!("english.txt");
@@ -87,15 +89,18 @@ impl Word {
     }
 }
 
+/// Of keys that are compiled in: nobody can choose them so that they collide.
+type Map<V> = HashMap<&'static str, V, FixedState>;
+
 /// All words.
 #[derive(Debug, Default)]
 pub(super) struct Lexicon {
-    words: HashMap<&'static str, Word>,
+    words: Map<Word>,
     /// Units by their symbol, which letters' case tells apart.
-    symbols: HashMap<&'static str, &'static str>,
+    symbols: Map<&'static str>,
     /// The first word of each phrase, and the most words of one that begins so.
-    phrases: HashMap<&'static str, usize>,
-    irregular: HashMap<&'static str, &'static str>,
+    phrases: Map<usize>,
+    irregular: Map<&'static str>,
     /// Words that are too rare to be related to others, sorted.
     rare: Vec<&'static str>,
     senses: u32,

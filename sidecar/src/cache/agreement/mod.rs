@@ -126,57 +126,90 @@ pub fn prepare() {
     lexicon::Lexicon::get();
 }
 
+/// A question, read: once, however many stored ones it is compared with.
+#[derive(Debug)]
+pub struct Question<'t> {
+    text: &'t str,
+    script: script::Script,
+    has_layout: bool,
+    strict_part: Option<String>,
+    reading: Reading,
+}
+
+impl<'t> Question<'t> {
+    /// Reads a text; none of more than [`MAX_BYTES`].
+    ///
+    /// Takes microseconds for ordinary questions, after [`prepare`].
+    #[must_use]
+    pub fn read(text: &'t str) -> Option<Self> {
+        let text = text.trim();
+        (text.len() <= MAX_BYTES).then(|| Self {
+            text,
+            script: script::of(text),
+            has_layout: signs_in_order::has_layout(text),
+            strict_part: signs_in_order::strict_part(text),
+            reading: Reading::of(text, Marks::Kept),
+        })
+    }
+
+    fn agrees_with(&self, stored: &Self) -> Result<(), Disagreement> {
+        ensure(self.script == stored.script, Disagreement::Language)?;
+        ensure(!self.has_layout && !stored.has_layout, Disagreement::Code)?;
+        ensure(self.strict_part == stored.strict_part, Disagreement::Code)?;
+        let without_marks = read_without_marks(self, stored)?;
+        let (a, b) = without_marks
+            .as_ref()
+            .map_or((&self.reading, &stored.reading), |(a, b)| (a, b));
+        check_polarity(a, b)?;
+        check_question(a, b)?;
+        check_numbers(a, b)?;
+        if a.items.is_empty() && b.items.is_empty() {
+            // Nothing but function words: "who are you" and "who am I".
+            return ensure(same_words(self.text, stored.text), Disagreement::Content);
+        }
+        let alignment = align::align(&a.items, &b.items)?;
+        alignment.check_degrees(&a.items, &b.items)?;
+        alignment.check_links(&a.items, &b.items)?;
+        alignment.check_order(&a.items, &b.items)?;
+        check_negated(a, b)
+    }
+}
+
 /// Compares two questions; which of them was stored makes no difference.
-///
-/// Takes microseconds for ordinary questions, after [`prepare`].
 ///
 /// # Errors
 /// The first disagreement found. The name is for metrics: a pair may disagree in more than one way.
 pub fn compare(asked: &str, stored: &str) -> Result<(), Disagreement> {
-    let (asked, stored) = (asked.trim(), stored.trim());
-    if asked == stored {
+    compare_read(asked, Question::read(asked).as_ref(), stored)
+}
+
+/// The same, of a question that was read before.
+///
+/// # Errors
+/// The same.
+pub fn compare_read(
+    asked: &str,
+    read: Option<&Question<'_>>,
+    stored: &str,
+) -> Result<(), Disagreement> {
+    if asked.trim() == stored.trim() {
         return Ok(());
     }
-    if asked.len().max(stored.len()) > MAX_BYTES {
-        return Err(Disagreement::Length);
-    }
-    ensure(
-        script::of(asked) == script::of(stored),
-        Disagreement::Language,
-    )?;
-    ensure(
-        !signs_in_order::has_layout(asked) && !signs_in_order::has_layout(stored),
-        Disagreement::Code,
-    )?;
-    ensure(
-        signs_in_order::strict_part(asked) == signs_in_order::strict_part(stored),
-        Disagreement::Code,
-    )?;
-    let (a, b) = read_both(asked, stored)?;
-    check_polarity(&a, &b)?;
-    check_question(&a, &b)?;
-    check_numbers(&a, &b)?;
-    if a.items.is_empty() && b.items.is_empty() {
-        // Nothing but function words: "who are you" and "who am I".
-        return ensure(same_words(asked, stored), Disagreement::Content);
-    }
-    let alignment = align::align(&a.items, &b.items)?;
-    alignment.check_degrees(&a.items, &b.items)?;
-    alignment.check_links(&a.items, &b.items)?;
-    alignment.check_order(&a.items, &b.items)?;
-    check_negated(&a, &b)
+    let stored = Question::read(stored);
+    let both = read.zip(stored.as_ref()).ok_or(Disagreement::Length);
+    both.and_then(|(asked, stored)| asked.agrees_with(stored))
 }
 
 fn ensure(agrees: bool, disagreement: Disagreement) -> Result<(), Disagreement> {
     if agrees { Ok(()) } else { Err(disagreement) }
 }
 
-/// Reads both. Marks that only one text has are no difference, if the other one has the words between them.
-fn read_both(asked: &str, stored: &str) -> Result<(Reading, Reading), Disagreement> {
-    let (a, b) = (
-        Reading::of(asked, Marks::Kept),
-        Reading::of(stored, Marks::Kept),
-    );
+/// Marks that only one text has are no difference, if the other one has the words between them: both are read again then, without.
+fn read_without_marks(
+    asked: &Question<'_>,
+    stored: &Question<'_>,
+) -> Result<Option<(Reading, Reading)>, Disagreement> {
+    let (a, b) = (&asked.reading, &stored.reading);
     let mut one_sided = false;
     for (class, disagreement) in [
         (Class::Code, Disagreement::Code),
@@ -186,7 +219,7 @@ fn read_both(asked: &str, stored: &str) -> Result<(Reading, Reading), Disagreeme
             (a.of_class(class).collect(), b.of_class(class).collect());
         if held_a.is_empty() != held_b.is_empty() {
             let within = if held_a.is_empty() { asked } else { stored };
-            let within = words_of(within);
+            let within = words_of(within.text);
             let all = held_a
                 .iter()
                 .chain(&held_b)
@@ -199,13 +232,8 @@ fn read_both(asked: &str, stored: &str) -> Result<(Reading, Reading), Disagreeme
             ensure(held_a == held_b, disagreement)?;
         }
     }
-    if one_sided {
-        return Ok((
-            Reading::of(asked, Marks::Ignored),
-            Reading::of(stored, Marks::Ignored),
-        ));
-    }
-    Ok((a, b))
+    let without = |question: &Question<'_>| Reading::of(question.text, Marks::Ignored);
+    Ok(one_sided.then(|| (without(asked), without(stored))))
 }
 
 /// In lower case, one space between and around words, and nothing else but signs that code has.
