@@ -1,6 +1,7 @@
 //! A request that goes upstream: what is changed in it, and what is kept for its answer.
 
 use super::capture::Capture;
+use super::changes::Edited;
 use super::explain::Outcome;
 use super::lead::Lead;
 use super::lookup::Lookup;
@@ -58,9 +59,7 @@ impl<S: Signals> RouterStream<S> {
                 .changes
                 .edit(&mut edits, *endpoint, request, body, now, work.is_uncertain);
         if self.explains {
-            self.record_route(route, category);
-            self.record.reasoning = edited.reasoning;
-            self.record.system_prompt = edited.system_prompt;
+            self.record_edited(route, category, edited);
             return self.explain(router, host, work, Outcome::Upstream(route));
         }
         let restore = mask(&mut edits, work, route);
@@ -88,9 +87,7 @@ impl<S: Signals> RouterStream<S> {
         {
             return refuse(host, &Fault::Internal("a header could not be set"));
         }
-        self.record_route(route, category);
-        self.record.reasoning = edited.reasoning;
-        self.record.system_prompt = edited.system_prompt;
+        self.record_edited(route, category, edited);
         if self.debug {
             let headers = router.debug_headers(work, &route.decision);
             self.record.debug = pack_debug(&headers).into();
@@ -130,5 +127,11 @@ impl<S: Signals> RouterStream<S> {
         self.record.decision = route.decision.clone().into();
         self.record.category = category.to_owned().into();
         self.record.reasoning = route.reasoning;
+    }
+
+    fn record_edited(&mut self, route: &Route, category: &str, edited: Edited) {
+        self.record_route(route, category);
+        self.record.reasoning = edited.reasoning;
+        self.record.system_prompt = edited.system_prompt;
     }
 }
