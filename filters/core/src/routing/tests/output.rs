@@ -3,9 +3,10 @@
 use std::rc::Rc;
 
 use super::*;
-use crate::output::{OutputAction, OutputGuard, OutputPlan};
+use crate::decision::ResponseAction;
+use crate::output::{OutputGuard, OutputPlan};
 
-fn guard(action: OutputAction) -> OutputPlan {
+fn guard(action: ResponseAction) -> OutputPlan {
     OutputPlan {
         guard: Some(Rc::new(OutputGuard {
             jailbreak: Some(0.7),
@@ -48,7 +49,7 @@ fn an_answer_that_is_read_is_asked_for_uncompressed() {
     let router = cached();
     for (plan, expected) in [
         (OutputPlan::default(), None),
-        (guard(OutputAction::None), Some("identity")),
+        (guard(ResponseAction::None), Some("identity")),
         (restore(), Some("identity")),
     ] {
         let (mut stream, mut host) = missed(&router);
@@ -62,15 +63,15 @@ fn an_answer_that_is_read_is_asked_for_uncompressed() {
 #[test]
 fn what_a_guard_objects_to_is_not_stored() {
     for action in [
-        OutputAction::Block,
-        OutputAction::Header,
-        OutputAction::None,
+        ResponseAction::Block,
+        ResponseAction::Header,
+        ResponseAction::None,
     ] {
         let (host, sent) = answered(guard(action), "application/json", BAD);
         assert_eq!(host.stored.len(), 0, "{action:?}");
         assert_eq!(
             sent.contains("response_blocked"),
-            action == OutputAction::Block
+            action == ResponseAction::Block
         );
         let stream = format!("data: {BAD}\n\ndata: [DONE]\n\n");
         let (host, _) = answered(guard(action), "text/event-stream", &stream);
@@ -93,7 +94,7 @@ fn an_answer_of_one_client_is_not_stored() {
 
 #[test]
 fn a_warning_reaches_the_headers_with_a_meter_and_without() {
-    let (mut host, _) = answered(guard(OutputAction::Header), "application/json", BAD);
+    let (mut host, _) = answered(guard(ResponseAction::Header), "application/json", BAD);
     assert_eq!(
         host.response_header("x-vsr-response-warnings"),
         None,
@@ -112,7 +113,7 @@ fn a_warning_reaches_the_headers_with_a_meter_and_without() {
         .plan_output(
             &mut host,
             Endpoint::ChatCompletions,
-            guard(OutputAction::Header),
+            guard(ResponseAction::Header),
         )
         .unwrap();
     host.respond("200", "application/json");
