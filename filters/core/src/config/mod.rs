@@ -14,6 +14,7 @@ mod load;
 mod notes;
 #[cfg(feature = "schema")]
 mod schema;
+mod shared_fields;
 mod sidecar;
 mod telemetry;
 mod validate;
@@ -33,6 +34,7 @@ pub use load::FilterConfig;
 pub(crate) use load::reworded;
 #[cfg(feature = "schema")]
 pub use schema::schema;
+pub(crate) use shared_fields::shared_fields;
 pub use sidecar::{
     BatchingConfig, EncoderConfig, Guided, LlmClassifierConfig, LlmEngine, LlmLabelConfig,
     ModelClassifierConfig, Precision, SidecarConfig, SidecarHeadConfig, TcpAccessConfig,

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::config::shared_fields;
+
 /// `classifier`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
@@ -51,51 +53,65 @@ pub const HEADS: [(&str, [&str; 2]); 4] = [
     ("fresh", ["static", "fresh"]),
 ];
 
-/// `classifier.pii_model`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields, default)]
-pub struct PiiModelConfig {
-    /// Score from which a finding counts, 0.5 to 1; 0.5 if missing.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub threshold: Option<f32>,
-    /// Accepted for compatibility.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub model_id: Option<String>,
-    /// Accepted for compatibility.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub use_cpu: Option<bool>,
-    /// Accepted for compatibility.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub use_modernbert: Option<bool>,
-    /// Accepted for compatibility.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub pii_mapping_path: Option<String>,
-}
+shared_fields! {
+    {
+        /// Accepted for compatibility.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub model_id: Option<String>,
+        /// Accepted for compatibility.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub use_cpu: Option<bool>,
+        /// Accepted for compatibility.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub use_modernbert: Option<bool>,
+    }
 
-/// `classifier.category_model`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields, default)]
-pub struct CategoryModelConfig {
-    /// Confidence below which a category does not count, 0 to 1. The proxy's own model settles what reaches it; the sidecar is
-    /// asked about the rest.
-    pub threshold: f32,
-    /// Accepted for compatibility.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub model_id: Option<String>,
-    /// Accepted for compatibility.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub use_cpu: Option<bool>,
-    /// Accepted for compatibility.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub use_modernbert: Option<bool>,
-    /// Accepted for compatibility.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub category_mapping_path: Option<String>,
-    /// What a model is told where the proxy's own model cannot tell the topic.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub uncertain: Option<UncertainConfig>,
+    /// `classifier.pii_model`.
+    #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+    #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+    #[serde(deny_unknown_fields, default)]
+    pub struct PiiModelConfig {
+        /// Score from which a finding counts, 0.5 to 1; 0.5 if missing.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub threshold: Option<f32>,
+    } .. {
+        /// Accepted for compatibility.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub pii_mapping_path: Option<String>,
+    }
+
+    /// `classifier.category_model`.
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+    #[serde(deny_unknown_fields, default)]
+    pub struct CategoryModelConfig {
+        /// Confidence below which a category does not count, 0 to 1. The proxy's own model settles what reaches it; the sidecar is
+        /// asked about the rest.
+        pub threshold: f32,
+    } .. {
+        /// Accepted for compatibility.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub category_mapping_path: Option<String>,
+        /// What a model is told where the proxy's own model cannot tell the topic.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub uncertain: Option<UncertainConfig>,
+    }
+
+    /// `prompt_guard`.
+    #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+    #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+    #[serde(deny_unknown_fields, default)]
+    pub struct PromptGuardConfig {
+        /// Whether jailbreaks are stopped.
+        pub enabled: bool,
+        /// Probability from which a request counts as an attack, 0 to 1; the model's own threshold if missing.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub threshold: Option<f32>,
+    } .. {
+        /// Accepted for compatibility.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub jailbreak_mapping_path: Option<String>,
+    }
 }
 
 impl Default for CategoryModelConfig {
@@ -125,30 +141,6 @@ pub struct UncertainConfig {
 
 fn default_entropy() -> f32 {
     0.8
-}
-
-/// `prompt_guard`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields, default)]
-pub struct PromptGuardConfig {
-    /// Whether jailbreaks are stopped.
-    pub enabled: bool,
-    /// Probability from which a request counts as an attack, 0 to 1; the model's own threshold if missing.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub threshold: Option<f32>,
-    /// Accepted for compatibility.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub model_id: Option<String>,
-    /// Accepted for compatibility.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub use_cpu: Option<bool>,
-    /// Accepted for compatibility.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub use_modernbert: Option<bool>,
-    /// Accepted for compatibility.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub jailbreak_mapping_path: Option<String>,
 }
 
 /// `bert_model`: the embedding model of vLLM Semantic Router; here `sidecar.encoder` names it.

@@ -2,23 +2,38 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Bounds of a number.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct Predicate {
-    /// More than.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub gt: Option<f64>,
-    /// At least.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub gte: Option<f64>,
-    /// Less than.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lt: Option<f64>,
-    /// At most.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lte: Option<f64>,
+use crate::config::shared_fields;
+
+shared_fields! {
+    {
+        /// More than.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub gt: Option<f64>,
+        /// At least.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub gte: Option<f64>,
+        /// Less than.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub lt: Option<f64>,
+        /// At most.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        pub lte: Option<f64>,
+    }
+
+    /// Bounds of a number.
+    #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+    #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+    #[serde(deny_unknown_fields)]
+    pub struct Predicate {}
+
+    /// `projections.mappings[].outputs[]`; the first band that holds counts.
+    #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+    #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+    #[serde(deny_unknown_fields)]
+    pub struct BandConfig {
+        /// Name that `{type: projection, name: …}` refers to.
+        pub name: String,
+    }
 }
 
 impl Predicate {
@@ -35,6 +50,19 @@ impl Predicate {
             && self.gte.is_none_or(|bound| number >= bound)
             && self.lt.is_none_or(|bound| number < bound)
             && self.lte.is_none_or(|bound| number <= bound)
+    }
+}
+
+impl BandConfig {
+    /// Its bounds.
+    #[must_use]
+    pub fn bounds(&self) -> Predicate {
+        Predicate {
+            gt: self.gt,
+            gte: self.gte,
+            lt: self.lt,
+            lte: self.lte,
+        }
     }
 }
 

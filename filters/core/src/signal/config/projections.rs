@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::predicate::Predicate;
+use super::predicate::BandConfig;
 use crate::decision::SignalKind;
 
 /// `projections`: numbers made of signals, and bands of such numbers as further signals.
@@ -112,38 +112,4 @@ pub enum MappingMethod {
     /// By bounds.
     #[default]
     ThresholdBands,
-}
-
-/// `projections.mappings[].outputs[]`; the first band that holds counts.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct BandConfig {
-    /// Name that `{type: projection, name: …}` refers to.
-    pub name: String,
-    /// More than.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub gt: Option<f64>,
-    /// At least.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub gte: Option<f64>,
-    /// Less than.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lt: Option<f64>,
-    /// At most.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lte: Option<f64>,
-}
-
-impl BandConfig {
-    /// Its bounds.
-    #[must_use]
-    pub fn bounds(&self) -> Predicate {
-        Predicate {
-            gt: self.gt,
-            gte: self.gte,
-            lt: self.lt,
-            lte: self.lte,
-        }
-    }
 }
