@@ -42,7 +42,7 @@ pub use sidecar::{
 pub use telemetry::TelemetryConfig;
 pub use validate_signals::LANGUAGES;
 pub(crate) use validate_signals::is_header_name;
-pub use vllm::{Document, KeyState};
+pub use vllm::{Document, KeyState, SHARED_SECTIONS};
 
 use std::collections::BTreeMap;
 
