@@ -41,3 +41,5 @@ pub use topics::Topics;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) mod words;

@@ -5,64 +5,12 @@ use std::rc::Rc;
 use super::super::{OutputGuard, OutputPlan, OutputRules, OutputStream};
 use super::answers::Api;
 use crate::config::OnBudget;
-use crate::decision::{LabelRef, ResponseAction};
-use crate::guard::Findings;
+use crate::decision::ResponseAction;
 use crate::host::memory::MemoryHost;
 use crate::host::{Flow, Host as _};
 use crate::metrics::Metric;
 use crate::request::Endpoint;
-use crate::routing::{Found, Part, Progress, Signals, TextRules, Wanted};
-
-/// `ATTACK` is one, `TOXIC` is toxic; nothing else is anything.
-struct Words;
-
-impl Signals for Words {
-    type Reading = Found;
-
-    fn topics(&self) -> &[String] {
-        &[]
-    }
-
-    fn label(&self, _name: &str) -> Option<LabelRef> {
-        None
-    }
-
-    fn jailbreak_threshold(&self) -> f32 {
-        0.7
-    }
-
-    fn toxicity_threshold(&self) -> f32 {
-        0.7
-    }
-
-    fn begin(&self, wanted: Wanted, parts: Vec<Part>) -> Found {
-        let holds = |word: &str| f32::from(u8::from(parts.iter().any(|p| p.text.contains(word))));
-        Found {
-            guards: Findings {
-                jailbreak: wanted.jailbreak.then(|| holds("ATTACK")),
-                toxicity: wanted.toxicity.then(|| holds("TOXIC")),
-                ..Findings::default()
-            },
-            ..Found::default()
-        }
-    }
-
-    fn read(&self, _reading: &mut Found, _go_on: &mut dyn FnMut() -> bool) -> Progress {
-        Progress::Done
-    }
-
-    fn found(&self, reading: &Found) -> Found {
-        reading.clone()
-    }
-
-    fn rules(&self, _text: &str) -> TextRules {
-        TextRules::default()
-    }
-
-    fn language(&self, _text: &str) -> Option<(&'static str, f32)> {
-        None
-    }
-}
+use crate::routing::words::Words;
 
 fn rules(on_budget: OnBudget) -> OutputRules<'static, Words> {
     OutputRules {

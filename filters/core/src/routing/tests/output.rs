@@ -100,13 +100,12 @@ fn a_warning_reaches_the_headers_with_a_meter_and_without() {
         None,
         "the meter would strip it"
     );
-    let record = crate::record::Record::published(&mut host);
+    let record = Record::published(&mut host);
     assert_eq!(
         (record.response_warnings.as_ref(), record.model.as_ref()),
         ("response_jailbreak", "big")
     );
-    let config = Config::from_value(serde_saphyr::from_str(CONFIG).unwrap()).unwrap();
-    let router = Router::compile(&config, &["router".into()], Words);
+    let router = compiled(CONFIG, &ALONE);
     let mut host = chat("small", "hello");
     let (mut stream, _) = run(&router, &mut host);
     stream
