@@ -106,8 +106,7 @@ fn respond(
     router: &Router<Words>,
     stream: &mut RouterStream,
     host: &mut MemoryHost,
-    status: &str,
-    content_type: &str,
+    (status, content_type): (&str, &str),
     body: &str,
     complete: bool,
 ) {
@@ -120,6 +119,9 @@ fn respond(
     }
 }
 
+/// Status and form of an answer.
+const OK: (&str, &str) = ("200", JSON);
+const JSON: &str = "application/json";
 const COMPLETE: &str = r#"{"choices":[{"message":{"content":"4"},"finish_reason":"stop"}]}"#;
 
 fn upstream_body(host: &MemoryHost) -> serde_json::Value {

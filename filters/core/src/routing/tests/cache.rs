@@ -69,15 +69,7 @@ fn a_decision_without_cache_asks_nobody() {
 fn a_complete_answer_is_stored_under_its_question() {
     let router = cached();
     let (mut stream, mut host) = missed(&router);
-    respond(
-        &router,
-        &mut stream,
-        &mut host,
-        "200",
-        "application/json",
-        COMPLETE,
-        true,
-    );
+    respond(&router, &mut stream, &mut host, OK, COMPLETE, true);
     let entry = &host.stored[0];
     assert_eq!(
         (entry.text.as_str(), entry.body.as_str()),
@@ -103,8 +95,7 @@ fn a_stream_is_handed_to_the_cache_as_it_passed() {
         &router,
         &mut stream,
         &mut host,
-        "200",
-        "text/event-stream",
+        ("200", "text/event-stream"),
         body,
         true,
     );
@@ -117,15 +108,7 @@ fn what_a_worker_holds_for_the_cache_is_given_back() {
     let router = cached();
     for complete in [true, false] {
         let (mut stream, mut host) = missed(&router);
-        respond(
-            &router,
-            &mut stream,
-            &mut host,
-            "200",
-            "application/json",
-            COMPLETE,
-            complete,
-        );
+        respond(&router, &mut stream, &mut host, OK, COMPLETE, complete);
         assert_eq!(
             router.captured.bytes() > 0,
             !complete,
@@ -187,18 +170,17 @@ fn anything_else_is_not_stored() {
     );
     let long = COMPLETE.replace("\"4\"", &format!("\"{}\"", "4".repeat(300)));
     for (status, content_type, body, complete) in [
-        ("200", "application/json", COMPLETE, false),
-        ("500", "application/json", COMPLETE, true),
+        ("200", JSON, COMPLETE, false),
+        ("500", JSON, COMPLETE, true),
         ("200", "text/plain", COMPLETE, true),
-        ("200", "application/json", long.as_str(), true),
+        ("200", JSON, long.as_str(), true),
     ] {
         let (mut stream, mut host) = missed(&router);
         respond(
             &router,
             &mut stream,
             &mut host,
-            status,
-            content_type,
+            (status, content_type),
             body,
             complete,
         );

@@ -78,7 +78,6 @@ fn one_that_waited_in_vain_goes_upstream_and_never_asks_a_third_time() {
 #[test]
 fn those_who_wait_are_told_when_an_answer_will_not_be_stored() {
     let router = router_with(COALESCING);
-    let json = "application/json";
     // The client leaves before and behind the lookup's answer, the server fails, the answer is broken off.
     let mut host = chat("auto", "2+2?");
     let (stream, _) = run(&router, &mut host);
@@ -94,8 +93,7 @@ fn those_who_wait_are_told_when_an_answer_will_not_be_stored() {
             &router,
             &mut stream,
             &mut host,
-            status,
-            json,
+            (status, JSON),
             COMPLETE,
             complete,
         );
@@ -104,7 +102,7 @@ fn those_who_wait_are_told_when_an_answer_will_not_be_stored() {
     }
     // The sidecar itself tells of what it stored.
     let (mut stream, mut host) = upstream(&router);
-    respond(&router, &mut stream, &mut host, "200", json, COMPLETE, true);
+    respond(&router, &mut stream, &mut host, OK, COMPLETE, true);
     assert_eq!(host.stored[0].ticket, Some(ticket(&host)));
     drop(stream);
     assert_eq!(router.take_releases(), [0; 0]);
@@ -114,7 +112,7 @@ fn those_who_wait_are_told_when_an_answer_will_not_be_stored() {
     let mut alone = miss();
     alone["leads"] = false.into();
     answer(&router, &mut stream, &mut host, alone);
-    respond(&router, &mut stream, &mut host, "200", json, COMPLETE, true);
+    respond(&router, &mut stream, &mut host, OK, COMPLETE, true);
     assert_eq!(host.stored[0].ticket, None);
     drop(stream);
     assert_eq!(router.take_releases(), [0; 0]);

@@ -67,7 +67,7 @@ fn what_a_guard_objects_to_is_not_stored() {
         ResponseAction::Header,
         ResponseAction::None,
     ] {
-        let (host, sent) = answered(guard(action), "application/json", BAD);
+        let (host, sent) = answered(guard(action), JSON, BAD);
         assert_eq!(host.stored.len(), 0, "{action:?}");
         assert_eq!(
             sent.contains("response_blocked"),
@@ -76,7 +76,7 @@ fn what_a_guard_objects_to_is_not_stored() {
         let stream = format!("data: {BAD}\n\ndata: [DONE]\n\n");
         let (host, _) = answered(guard(action), "text/event-stream", &stream);
         assert_eq!(host.stored.len(), 0, "{action:?}");
-        let (host, sent) = answered(guard(action), "application/json", COMPLETE);
+        let (host, sent) = answered(guard(action), JSON, COMPLETE);
         assert_eq!(
             (host.stored[0].body.as_str(), sent.as_str()),
             (COMPLETE, COMPLETE)
@@ -87,14 +87,14 @@ fn what_a_guard_objects_to_is_not_stored() {
 #[test]
 fn an_answer_of_one_client_is_not_stored() {
     let body = COMPLETE.replace('4', "[EMAIL_1]");
-    let (host, sent) = answered(restore(), "application/json", &body);
+    let (host, sent) = answered(restore(), JSON, &body);
     assert_eq!(host.stored.len(), 0);
     assert_eq!(sent, COMPLETE.replace('4', "a@example.org"));
 }
 
 #[test]
 fn a_warning_reaches_the_headers_with_a_meter_and_without() {
-    let (mut host, _) = answered(guard(ResponseAction::Header), "application/json", BAD);
+    let (mut host, _) = answered(guard(ResponseAction::Header), JSON, BAD);
     assert_eq!(
         host.response_header("x-vsr-response-warnings"),
         None,
@@ -115,7 +115,7 @@ fn a_warning_reaches_the_headers_with_a_meter_and_without() {
             guard(ResponseAction::Header),
         )
         .unwrap();
-    host.respond("200", "application/json");
+    host.respond("200", JSON);
     assert_eq!(
         stream.on_response_headers(&router, &mut host, false),
         Flow::Pause
