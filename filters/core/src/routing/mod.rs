@@ -8,6 +8,9 @@
 //! 5. A stored answer becomes a local reply; anything else goes upstream with `x-selected-model` and a spliced body.
 //! 6. A complete answer to a cacheable request is handed to the cache while it passes.
 //!
+//! `stream` takes the request in, `reading` reads its texts, `asking` hears the sidecar; from there the request goes `upstream`, or
+//! `local_reply` answers it. `response` has the model's answer on its way back. `route` and `settle` are what they go by.
+//!
 //! A sidecar that fails or is late never loses a request silently: `sidecar.on_error` decides, filter state and a counter tell.
 
 mod asking;
