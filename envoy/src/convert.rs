@@ -3,39 +3,14 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use turnpike_core::config::SHARED_SECTIONS;
+
 use crate::VERSION;
 use crate::config::Checked;
 use crate::render::ordered;
 
-/// The order of keys, in all places; others follow by name.
-const ORDER: [&str; 62] = [
-    "vllm_endpoints",
-    "model_config",
-    "default_model",
-    "auto_model_name",
-    "auto_model_names",
-    "include_config_models_in_list",
-    "reasoning_families",
-    "default_reasoning_effort",
-    "keyword_rules",
-    "embedding_rules",
-    "complexity_rules",
-    "language_rules",
-    "context_rules",
-    "structure_rules",
-    "conversation_rules",
-    "jailbreak_rules",
-    "pii_rules",
-    "metadata_rules",
-    "header_rules",
-    "role_bindings",
-    "categories",
-    "projections",
-    "strategy",
-    "decisions",
-    "classifier",
-    "prompt_guard",
-    "semantic_cache",
+/// The order of keys behind [`SHARED_SECTIONS`], in all places; others follow by name.
+const ORDER: [&str; 35] = [
     "maas_integration",
     "guards",
     "routing_cache",
@@ -100,7 +75,8 @@ pub fn to_yaml(path: &Path, checked: &Checked) -> Result<String, serde_saphyr::s
         let _ = writeln!(text, "# - {}", in_a_line(&note.to_string()));
     }
     text.push('\n');
-    text += &ordered(checked.document().flat(), &ORDER)?;
+    let order = [&SHARED_SECTIONS[..], &ORDER].concat();
+    text += &ordered(checked.document().flat(), &order)?;
     Ok(text)
 }
 

@@ -103,11 +103,6 @@ pub fn explain(
 /// The explanation for people.
 #[must_use]
 pub fn to_text(explanation: &Value) -> String {
-    let text = |value: &Value| match value {
-        Value::String(text) => text.clone(),
-        Value::Null => "-".to_owned(),
-        other => other.to_string(),
-    };
     let on = |value: &Value| if value == true { "on" } else { "off" };
     let mut out = String::new();
     let mut row = |name: &str, value: String| {
@@ -143,62 +138,57 @@ pub fn to_text(explanation: &Value) -> String {
             None => "not looked for".into(),
         },
     );
-    let kinds: Vec<String> = guards["pii"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(text)
-        .collect();
     row(
         "personal data",
-        match kinds.is_empty() {
-            true => "none found, or not looked for".into(),
-            false => kinds.join(", "),
-        },
+        joined(&guards["pii"], "none found, or not looked for"),
     );
-    let steps: Vec<String> = explanation["steps"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(text)
-        .collect();
-    row(
-        "steps",
-        if steps.is_empty() {
-            "none".into()
-        } else {
-            steps.join(", ")
-        },
-    );
-    let holds = |item: &Value| match item["holds"].as_bool() {
-        Some(true) => "yes",
-        Some(false) => "no",
-        None => "?",
-    };
-    let confidence = |item: &Value| match item["confidence"].as_f64() {
-        Some(confidence) => format!("{confidence:.2}"),
-        None => String::new(),
-    };
-    let list = |name: &str| explanation[name].as_array().cloned().unwrap_or_default();
-    let _ = writeln!(out, "\nsignals (? = nobody had to know)");
-    for signal in list("signals") {
+    row("steps", joined(&explanation["steps"], "none"));
+    out.push_str("\nsignals (? = nobody had to know)\n");
+    list(&mut out, &explanation["signals"], |signal| {
         let (kind, name) = (text(&signal["type"]), text(&signal["name"]));
-        let row = format!(
-            "  {:<4} {kind:<13} {name:<32} {}",
-            holds(&signal),
-            confidence(&signal)
-        );
-        let _ = writeln!(out, "{}", row.trim_end());
-    }
-    let _ = writeln!(out, "\ndecisions, in the order in which they are tried");
-    for decision in list("decisions") {
+        format!("{kind:<13} {name:<32}")
+    });
+    out.push_str("\ndecisions, in the order in which they are tried\n");
+    list(&mut out, &explanation["decisions"], |decision| {
         let (name, priority) = (text(&decision["name"]), text(&decision["priority"]));
-        let row = format!(
-            "  {:<4} {name:<32} priority {priority:<6} {}",
-            holds(&decision),
-            confidence(&decision)
-        );
+        format!("{name:<32} priority {priority:<6}")
+    });
+    out
+}
+
+/// A value in a line; `-` if there is none.
+fn text(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "-".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+/// The items of a list in a line, or `none`.
+fn joined(items: &Value, none: &str) -> String {
+    let items: Vec<String> = items.as_array().into_iter().flatten().map(text).collect();
+    if items.is_empty() {
+        none.to_owned()
+    } else {
+        items.join(", ")
+    }
+}
+
+/// The items of a list, one in a line: whether each holds, what is to say `about` it, how sure that is.
+fn list(out: &mut String, items: &Value, about: impl Fn(&Value) -> String) {
+    for item in items.as_array().into_iter().flatten() {
+        let holds = match item["holds"].as_bool() {
+            Some(true) => "yes",
+            Some(false) => "no",
+            None => "?",
+        };
+        let confidence = match item["confidence"].as_f64() {
+            Some(confidence) => format!("{confidence:.2}"),
+            None => String::new(),
+        };
+        let row = format!("  {holds:<4} {} {confidence}", about(item));
+        // Writing to a string cannot fail.
         let _ = writeln!(out, "{}", row.trim_end());
     }
-    out
 }

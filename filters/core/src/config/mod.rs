@@ -14,6 +14,7 @@ mod load;
 mod notes;
 #[cfg(feature = "schema")]
 mod schema;
+mod shared_fields;
 mod sidecar;
 mod telemetry;
 mod validate;
@@ -33,6 +34,7 @@ pub use load::FilterConfig;
 pub(crate) use load::reworded;
 #[cfg(feature = "schema")]
 pub use schema::schema;
+pub(crate) use shared_fields::shared_fields;
 pub use sidecar::{
     BatchingConfig, EncoderConfig, Guided, LlmClassifierConfig, LlmEngine, LlmLabelConfig,
     ModelClassifierConfig, Precision, SidecarConfig, SidecarHeadConfig, TcpAccessConfig,
@@ -40,7 +42,7 @@ pub use sidecar::{
 pub use telemetry::TelemetryConfig;
 pub use validate_signals::LANGUAGES;
 pub(crate) use validate_signals::is_header_name;
-pub use vllm::{Document, KeyState};
+pub use vllm::{Document, KeyState, SHARED_SECTIONS};
 
 use std::collections::BTreeMap;
 

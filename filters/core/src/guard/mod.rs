@@ -64,6 +64,21 @@ pub struct Findings {
     pub pii: Vec<PiiFinding>,
 }
 
+impl Findings {
+    /// The kinds of personal data.
+    pub(crate) fn pii_kinds(&self) -> Vec<&'static str> {
+        kinds(self.pii.iter())
+    }
+}
+
+/// The kinds of findings, by name, each once.
+fn kinds<'f>(found: impl Iterator<Item = &'f PiiFinding>) -> Vec<&'static str> {
+    let mut kinds: Vec<&'static str> = found.map(|found| found.kind).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    kinds
+}
+
 /// Personal data in a request.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PiiFinding {
@@ -191,13 +206,9 @@ impl Policy {
         if self.is_attack(findings) {
             return Some(Block::Jailbreak);
         }
-        let mut kinds: Vec<&'static str> = Vec::new();
-        for rule in self.pii.iter().filter(|r| r.action == PiiAction::Block) {
-            let refused = findings.pii.iter().filter(|found| rule.refuses(found));
-            kinds.extend(refused.map(|found| found.kind));
-        }
-        kinds.sort_unstable();
-        kinds.dedup();
+        let rules = self.pii.iter().filter(|r| r.action == PiiAction::Block);
+        let kinds =
+            kinds(rules.flat_map(|rule| findings.pii.iter().filter(move |f| rule.refuses(f))));
         (!kinds.is_empty()).then_some(Block::Pii(kinds))
     }
 }

@@ -1,7 +1,8 @@
 //! Whether a text of an answer may pass, as the model in the proxy says.
 
-use super::plan::{Breach, OutputAction, OutputGuard};
+use super::plan::{Breach, OutputGuard};
 use crate::config::OnBudget;
+use crate::decision::ResponseAction;
 use crate::host::Host;
 use crate::metrics::Metric;
 use crate::reply::Fault;
@@ -131,7 +132,7 @@ impl<S: Signals, H: Host> Judge for Judging<'_, S, H> {
 impl<S, H> Judging<'_, S, H> {
     fn blocks(&self) -> bool {
         self.guard
-            .is_some_and(|guard| guard.action == OutputAction::Block)
+            .is_some_and(|guard| guard.action == ResponseAction::Block)
     }
 }
 

@@ -19,7 +19,7 @@ mod walk;
 mod windows;
 
 pub(crate) use judge::OutputRules;
-pub use plan::{Breach, OutputAction, OutputGuard, OutputPii, OutputPlan};
+pub use plan::{Breach, OutputGuard, OutputPii, OutputPlan};
 pub(crate) use stream::OutputStream;
 
 /// Names what was found in an answer that passes all the same.

@@ -2,8 +2,7 @@
 
 use std::rc::Rc;
 
-use serde::{Deserialize, Serialize};
-
+use crate::decision::ResponseAction;
 use crate::guard::{Findings, NAME_KINDS};
 use crate::routing::Wanted;
 
@@ -33,8 +32,11 @@ pub struct OutputGuard {
     pub toxicity: Option<f32>,
     /// Which personal data may stand in an answer; `None` = not looked for.
     pub pii: Option<OutputPii>,
-    /// What happens to an answer in which something was found.
-    pub action: OutputAction,
+    /// What happens to an answer in which something was found; it is counted in any case.
+    ///
+    /// `Block`: the client gets 403 instead; a stream is cut with an error event before the text that was found. `Header`:
+    /// `x-vsr-response-warnings` says so; in a stream only the access log, since its headers have gone.
+    pub action: ResponseAction,
 }
 
 /// Which personal data may stand in an answer.
@@ -44,19 +46,6 @@ pub struct OutputPii {
     pub allowed: Vec<String>,
     /// Score from which a finding counts.
     pub threshold: f32,
-}
-
-/// What happens to an answer in which something was found. It is counted in any case.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OutputAction {
-    /// The client gets 403 instead; a stream is cut with an error event before the text that was found.
-    #[default]
-    Block,
-    /// `x-vsr-response-warnings` says so; in a stream only the access log, since its headers have gone.
-    Header,
-    /// Nothing else.
-    None,
 }
 
 /// Something in an answer that may not be there.
@@ -139,7 +128,7 @@ mod tests {
                 allowed: vec!["EMAIL_ADDRESS".into()],
                 threshold: 0.5,
             }),
-            action: OutputAction::Block,
+            action: ResponseAction::Block,
         }
     }
 

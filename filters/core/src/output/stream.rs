@@ -16,9 +16,10 @@
 use super::document::Document;
 use super::events::{Events, Wishes};
 use super::judge::{Judge as _, Judging, OutputRules, Seen, Unread};
-use super::plan::{Breach, OutputAction, OutputGuard, OutputPlan};
+use super::plan::{Breach, OutputGuard, OutputPlan};
 use super::reply::{error_event, error_with_usage};
 use super::restore::Placeholders;
+use crate::decision::ResponseAction;
 use crate::host::{Flow, Headers, Host};
 use crate::metering::Form;
 use crate::metrics::Metric;
@@ -102,7 +103,7 @@ impl OutputStream {
         let breach = self
             .seen
             .breach
-            .filter(|_| guard.action == OutputAction::Header);
+            .filter(|_| guard.action == ResponseAction::Header);
         breach.map(Breach::code)
     }
 
@@ -147,8 +148,8 @@ impl OutputStream {
         let action = self.guard.as_ref().map(|guard| guard.action);
         let restores = !placeholders.is_empty();
         let holds = match form {
-            Form::Sse => action == Some(OutputAction::Block),
-            _ => matches!(action, Some(OutputAction::Block | OutputAction::Header)),
+            Form::Sse => action == Some(ResponseAction::Block),
+            _ => matches!(action, Some(ResponseAction::Block | ResponseAction::Header)),
         };
         // What is held gets its length when it goes.
         if restores || (holds && form == Form::Sse) {
@@ -301,7 +302,7 @@ impl OutputStream {
         let blocks = self
             .guard
             .as_ref()
-            .is_some_and(|guard| guard.action == OutputAction::Block);
+            .is_some_and(|guard| guard.action == ResponseAction::Block);
         if events.is_cut() || self.is_lost {
             let fault = self.seen.fault();
             tell(host, &fault);

@@ -4,8 +4,10 @@ use serde::Serialize;
 
 use super::route::{Route, Router};
 use super::signals::Signals;
+use super::stream::RouterStream;
 use super::work::Work;
 use crate::decision::{Signal, SignalKind, Stages};
+use crate::host::{Flow, Host, LocalReply};
 use crate::record::Record;
 
 /// Path that answers with an [`Explanation`] in place of a model's answer.
@@ -89,6 +91,25 @@ pub(super) enum Outcome<'o> {
     Blocked(&'static str),
 }
 
+impl<S: Signals> RouterStream<S> {
+    /// Answers with what would become of the request.
+    pub(super) fn explain(
+        &mut self,
+        router: &Router<S>,
+        host: &mut impl Host,
+        work: &Work,
+        outcome: Outcome<'_>,
+    ) -> Flow {
+        let explanation = router.explain(work, &self.record, outcome);
+        host.reply(LocalReply {
+            status: 200,
+            headers: Vec::new(),
+            body: serde_json::to_vec(&explanation).unwrap_or_default(),
+        });
+        Flow::Pause
+    }
+}
+
 impl<S: Signals> Router<S> {
     pub(super) fn explain(
         &self,
@@ -103,9 +124,6 @@ impl<S: Signals> Router<S> {
             Outcome::Blocked(code) => (None, Some(code)),
         };
         let decision = route.map_or(String::from("none"), |route| route.decision.clone());
-        let mut pii: Vec<&'static str> = work.findings.pii.iter().map(|f| f.kind).collect();
-        pii.sort_unstable();
-        pii.dedup();
         let fallback = Some(record.fallback.to_string()).filter(|f| !f.is_empty());
         let why = why(
             &decision,
@@ -125,7 +143,7 @@ impl<S: Signals> Router<S> {
             fallback,
             guards: Guards {
                 jailbreak: work.findings.jailbreak,
-                pii,
+                pii: work.findings.pii_kinds(),
             },
             steps: steps(work.done),
             decision,

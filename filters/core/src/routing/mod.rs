@@ -8,6 +8,9 @@
 //! 5. A stored answer becomes a local reply; anything else goes upstream with `x-selected-model` and a spliced body.
 //! 6. A complete answer to a cacheable request is handed to the cache while it passes.
 //!
+//! `stream` takes the request in, `reading` reads its texts, `asking` hears the sidecar; from there the request goes `upstream`, or
+//! `local_reply` answers it. `response` has the model's answer on its way back. `route` and `settle` are what they go by.
+//!
 //! A sidecar that fails or is late never loses a request silently: `sidecar.on_error` decides, filter state and a counter tell.
 
 mod asking;
@@ -16,15 +19,20 @@ mod changes;
 mod choice;
 mod explain;
 mod lead;
+mod local_reply;
 mod lookup;
+mod mask;
 mod models;
+mod reading;
 mod reasoning;
 mod recent;
+mod response;
 mod route;
 mod settle;
 mod signals;
 mod stream;
 mod topics;
+mod upstream;
 mod work;
 
 pub use explain::{EXPLAIN_PATH, ExplainedDecision, ExplainedSignal, Explanation};
@@ -36,3 +44,5 @@ pub use topics::Topics;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub(crate) mod words;

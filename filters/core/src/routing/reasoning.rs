@@ -5,7 +5,7 @@
 //! reference, "Thinking mode" (`thinking.type`); Anthropic API reference, "Extended thinking" (`thinking.type`, `budget_tokens` from
 //! 1,024 and below `max_tokens`).
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::config::Config;
 use crate::decision::{ModelRefConfig, ReasoningFamilyConfig, ReasoningKind};
@@ -113,28 +113,22 @@ impl Reasoning {
                 if stays(key) {
                     return false;
                 }
-                return self.set_budget(edits, endpoint, request, body);
+                let Some(thinking) = self.thinking(endpoint, request, body) else {
+                    return false;
+                };
+                edits.set_member(key, &thinking.to_string());
             }
             _ => return false,
         }
         self.on
     }
 
-    fn set_budget(
-        &self,
-        edits: &mut Edits,
-        endpoint: Endpoint,
-        request: &Request,
-        body: &[u8],
-    ) -> bool {
-        let key = self.family.parameter.as_str();
-        let off = json!({"type": "disabled"}).to_string();
+    /// `thinking` of Anthropic's messages; `None` where the request's own stays, or none is needed.
+    fn thinking(&self, endpoint: Endpoint, request: &Request, body: &[u8]) -> Option<Value> {
         if !self.on {
             // Off is the default: a request that says nothing needs to say nothing.
-            if request.member(key).is_some() {
-                edits.set_member(key, &off);
-            }
-            return false;
+            let said = request.member(&self.family.parameter);
+            return said.map(|_| json!({"type": "disabled"}));
         }
         // Thinking excludes these, and a tool loop must go on as it began (Anthropic API reference, "Extended thinking").
         let temperature = request.number("temperature", body);
@@ -147,7 +141,7 @@ impl Reasoning {
             || forced
             || request.shape.in_tool_loop
         {
-            return false;
+            return None;
         }
         let wanted = match self.effort.as_str() {
             "low" => 2_048,
@@ -168,12 +162,8 @@ impl Reasoning {
         });
         let budget = wanted.min(room);
         if budget < 1_024 || (most.is_none() && endpoint == Endpoint::Messages) {
-            return false;
+            return None;
         }
-        edits.set_member(
-            key,
-            &json!({"type": "enabled", "budget_tokens": budget}).to_string(),
-        );
-        true
+        Some(json!({"type": "enabled", "budget_tokens": budget}))
     }
 }

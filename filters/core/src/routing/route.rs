@@ -16,11 +16,11 @@ use crate::cache::Partitioner;
 use crate::config::{Config, GuardsConfig};
 use crate::decision::{
     AlgorithmKind, DecisionConfig, Engine, LabelRef, ModelRefConfig, OnError, Plugin,
-    ResponseAction, SemanticCachePluginConfig, Source, Verdict,
+    SemanticCachePluginConfig, Source, Verdict,
 };
 use crate::guard::{NAME_KINDS, Policy};
 use crate::host::Host;
-use crate::output::{OutputAction, OutputGuard, OutputRules};
+use crate::output::{OutputGuard, OutputRules};
 use crate::signal::SubjectConfig;
 use crate::state;
 
@@ -458,11 +458,7 @@ fn route(
                 let threshold = config.prompt_guard.threshold.unwrap_or(jailbreak_threshold);
                 route.output = Some(Rc::new(OutputGuard {
                     jailbreak: Some(guard.threshold.unwrap_or(threshold)),
-                    action: match guard.action {
-                        ResponseAction::Block => OutputAction::Block,
-                        ResponseAction::Header => OutputAction::Header,
-                        ResponseAction::None => OutputAction::None,
-                    },
+                    action: guard.action,
                     ..OutputGuard::default()
                 }));
             }

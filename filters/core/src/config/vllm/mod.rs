@@ -29,6 +29,7 @@ mod tests;
 
 pub use keys::KeyState;
 pub(super) use keys::nearest;
+pub use rest::SHARED_SECTIONS;
 
 use serde_json::Value;
 

@@ -7,11 +7,16 @@ use super::origin::below;
 use super::{Work, categories, conditions, decisions, fate, signals, table};
 use crate::config::load::unknown_key;
 
-/// Keys of a file in the flat family that neither stand beside the canonical one nor are unknown.
-const KEYS: &[&str] = &[
+/// Sections that the flat family has under the same names as Turnpike, in the order in which people read them.
+pub const SHARED_SECTIONS: [&str; 27] = [
     "vllm_endpoints",
     "model_config",
-    "categories",
+    "default_model",
+    "auto_model_name",
+    "auto_model_names",
+    "include_config_models_in_list",
+    "reasoning_families",
+    "default_reasoning_effort",
     "keyword_rules",
     "embedding_rules",
     "complexity_rules",
@@ -24,18 +29,17 @@ const KEYS: &[&str] = &[
     "metadata_rules",
     "header_rules",
     "role_bindings",
+    "categories",
     "projections",
-    "decisions",
     "strategy",
-    "default_model",
-    "auto_model_name",
-    "auto_model_names",
-    "include_config_models_in_list",
-    "reasoning_families",
-    "default_reasoning_effort",
-    "semantic_cache",
+    "decisions",
     "classifier",
     "prompt_guard",
+    "semantic_cache",
+];
+
+/// Further keys of a file in the flat family that neither stand beside the canonical one nor are unknown.
+const KEYS: [&str; 8] = [
     "bert_model",
     "clear_route_cache",
     "jailbreak",
@@ -59,7 +63,7 @@ pub(super) fn is_flat(key: &str) -> bool {
     let mut sections = table::SECTIONS
         .iter()
         .filter_map(|(path, _)| path.split('.').next());
-    KEYS.contains(&key) || sections.any(|section| section == key)
+    SHARED_SECTIONS.contains(&key) || KEYS.contains(&key) || sections.any(|section| section == key)
 }
 
 /// A document of the flat family in our words.

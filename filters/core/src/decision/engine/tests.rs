@@ -1,5 +1,6 @@
 use super::*;
 use crate::decision::SignalKind;
+use crate::routing::words::tone;
 
 const RULES: &str = "
 keyword_rules: [{name: code, keywords: [a]}, {name: urgent, keywords: [b]}]
@@ -12,17 +13,7 @@ sidecar: {heads: [{name: intent, path: x, threshold: 0.6}]}
 /// One head in the proxy, `tone`, with the labels `calm` and `angry`.
 fn engine(yaml: &str) -> Engine {
     let config: Config = serde_saphyr::from_str(&format!("{RULES}{yaml}")).unwrap();
-    let label = |name: &str| {
-        let label = ["tone:calm", "tone:angry"]
-            .iter()
-            .position(|l| *l == name)?;
-        Some(LabelRef {
-            head: 0,
-            label,
-            every_part: false,
-        })
-    };
-    Engine::compile(&config, &label)
+    Engine::compile(&config, &tone)
 }
 
 impl Engine {

@@ -2,67 +2,15 @@
 
 use std::rc::Rc;
 
-use super::super::{OutputAction, OutputGuard, OutputPlan, OutputRules, OutputStream};
+use super::super::{OutputGuard, OutputPlan, OutputRules, OutputStream};
 use super::answers::Api;
 use crate::config::OnBudget;
-use crate::decision::LabelRef;
-use crate::guard::Findings;
+use crate::decision::ResponseAction;
 use crate::host::memory::MemoryHost;
 use crate::host::{Flow, Host as _};
 use crate::metrics::Metric;
 use crate::request::Endpoint;
-use crate::routing::{Found, Part, Progress, Signals, TextRules, Wanted};
-
-/// `ATTACK` is one, `TOXIC` is toxic; nothing else is anything.
-struct Words;
-
-impl Signals for Words {
-    type Reading = Found;
-
-    fn topics(&self) -> &[String] {
-        &[]
-    }
-
-    fn label(&self, _name: &str) -> Option<LabelRef> {
-        None
-    }
-
-    fn jailbreak_threshold(&self) -> f32 {
-        0.7
-    }
-
-    fn toxicity_threshold(&self) -> f32 {
-        0.7
-    }
-
-    fn begin(&self, wanted: Wanted, parts: Vec<Part>) -> Found {
-        let holds = |word: &str| f32::from(u8::from(parts.iter().any(|p| p.text.contains(word))));
-        Found {
-            guards: Findings {
-                jailbreak: wanted.jailbreak.then(|| holds("ATTACK")),
-                toxicity: wanted.toxicity.then(|| holds("TOXIC")),
-                ..Findings::default()
-            },
-            ..Found::default()
-        }
-    }
-
-    fn read(&self, _reading: &mut Found, _go_on: &mut dyn FnMut() -> bool) -> Progress {
-        Progress::Done
-    }
-
-    fn found(&self, reading: &Found) -> Found {
-        reading.clone()
-    }
-
-    fn rules(&self, _text: &str) -> TextRules {
-        TextRules::default()
-    }
-
-    fn language(&self, _text: &str) -> Option<(&'static str, f32)> {
-        None
-    }
-}
+use crate::routing::words::Words;
 
 fn rules(on_budget: OnBudget) -> OutputRules<'static, Words> {
     OutputRules {
@@ -74,7 +22,7 @@ fn rules(on_budget: OnBudget) -> OutputRules<'static, Words> {
     }
 }
 
-fn guard(action: OutputAction) -> OutputPlan {
+fn guard(action: ResponseAction) -> OutputPlan {
     OutputPlan {
         guard: Some(Rc::new(OutputGuard {
             jailbreak: Some(0.7),
@@ -204,7 +152,7 @@ fn without_a_plan_the_body_is_not_looked_at() {
 fn a_blocked_document_becomes_an_error_with_its_usage() {
     for size in [7, 100_000] {
         let body = Api::Chat.document("you are TOXIC");
-        let case = case(guard(OutputAction::Block), JSON, &body).chunked(size);
+        let case = case(guard(ResponseAction::Block), JSON, &body).chunked(size);
         let got = case
             .header("content-length", "99")
             .header("etag", "x")
@@ -249,7 +197,7 @@ fn a_blocked_document_becomes_an_error_with_its_usage() {
 #[test]
 fn a_document_without_fault_passes_with_its_length() {
     let body = Api::Chat.document("all is well");
-    let case = case(guard(OutputAction::Block), JSON, &body).chunked(5);
+    let case = case(guard(ResponseAction::Block), JSON, &body).chunked(5);
     let got = case.header("content-length", "99").run();
     assert!(got.held);
     assert_eq!(
@@ -261,12 +209,20 @@ fn a_document_without_fault_passes_with_its_length() {
 #[test]
 fn a_warning_is_for_the_headers_of_documents_and_the_log_of_streams() {
     let text = "an ATTACK";
-    let document = case(guard(OutputAction::Header), JSON, &Api::Chat.document(text))
-        .chunked(9)
-        .run();
-    let stream = case(guard(OutputAction::Header), SSE, &Api::Chat.stream(&[text]))
-        .chunked(9)
-        .run();
+    let document = case(
+        guard(ResponseAction::Header),
+        JSON,
+        &Api::Chat.document(text),
+    )
+    .chunked(9)
+    .run();
+    let stream = case(
+        guard(ResponseAction::Header),
+        SSE,
+        &Api::Chat.stream(&[text]),
+    )
+    .chunked(9)
+    .run();
     assert!(document.held && !stream.held);
     assert_eq!(document.body, Api::Chat.document(text));
     assert_eq!(stream.body, Api::Chat.stream(&[text]));
@@ -287,7 +243,7 @@ fn nothing_is_held_or_told_where_nothing_shall_be_done() {
         (JSON, Api::Chat.document("an ATTACK")),
         (SSE, Api::Chat.stream(&["an ATTACK"])),
     ] {
-        let got = case(guard(OutputAction::None), kind, &body)
+        let got = case(guard(ResponseAction::None), kind, &body)
             .chunked(9)
             .run();
         assert!(!got.held);
@@ -336,7 +292,7 @@ fn a_cut_stream_ends_as_its_api_tells_errors() {
                 .map(|p| std::str::from_utf8(p).unwrap())
                 .collect();
             let stream = api.stream(&pieces);
-            let mut case = case(guard(OutputAction::Block), SSE, &stream)
+            let mut case = case(guard(ResponseAction::Block), SSE, &stream)
                 .chunked(size)
                 .header("content-length", "99");
             case.endpoint = endpoint;
@@ -371,9 +327,9 @@ fn guards_read_what_the_model_wrote_and_clients_what_it_stands_for() {
         ..guard(action)
     };
     for action in [
-        OutputAction::Block,
-        OutputAction::Header,
-        OutputAction::None,
+        ResponseAction::Block,
+        ResponseAction::Header,
+        ResponseAction::None,
     ] {
         for size in [4, 100_000] {
             let text = "Mail [EMAIL_1] now";
@@ -410,7 +366,7 @@ fn what_cannot_be_read_is_blocked_or_passes_as_configured() {
                     .header("content-encoding", encoding)
                     .chunked(size)
             };
-            let got = case(guard(OutputAction::Block)).run();
+            let got = case(guard(ResponseAction::Block)).run();
             assert_eq!(
                 (got.header(":status"), got.error_code()),
                 ("502".into(), "response_not_judged".into()),
@@ -420,9 +376,9 @@ fn what_cannot_be_read_is_blocked_or_passes_as_configured() {
             assert_eq!(got.header("content-encoding"), "");
             assert_eq!(got.host.counter(Metric::Fallbacks, &[code]), 1);
             for got in [
-                case(guard(OutputAction::Block)).allowing().run(),
-                case(guard(OutputAction::Header)).run(),
-                case(guard(OutputAction::None)).run(),
+                case(guard(ResponseAction::Block)).allowing().run(),
+                case(guard(ResponseAction::Header)).run(),
+                case(guard(ResponseAction::None)).run(),
                 case(restore()).run(),
             ] {
                 assert_eq!(
@@ -440,7 +396,7 @@ fn what_cannot_be_read_is_blocked_or_passes_as_configured() {
 #[test]
 fn a_stream_that_cannot_be_read_is_cut() {
     let got = case(
-        guard(OutputAction::Block),
+        guard(ResponseAction::Block),
         SSE,
         &(Api::Chat.stream(&["fine"]) + "data: hello\n\n"),
     )
@@ -451,12 +407,12 @@ fn a_stream_that_cannot_be_read_is_cut() {
 #[test]
 fn a_large_answer_that_was_found_bad_is_blocked_without_usage() {
     let body = Api::Chat.document(&("ATTACK ".to_owned() + &"all is well ".repeat(500)));
-    for action in [OutputAction::Block, OutputAction::Header] {
+    for action in [ResponseAction::Block, ResponseAction::Header] {
         let got = case(guard(action), JSON, &body)
             .chunked(1000)
             .allowing()
             .run();
-        if action == OutputAction::Block {
+        if action == ResponseAction::Block {
             assert_eq!(
                 (got.header(":status"), got.error_code()),
                 ("403".into(), "response_blocked".into())
@@ -475,7 +431,7 @@ fn a_large_answer_that_was_found_bad_is_blocked_without_usage() {
 fn reading_ends_with_its_budget() {
     let body = Api::Chat.document(&"all is well ".repeat(250));
     for (on_budget, status) in [(OnBudget::Block, "502"), (OnBudget::Allow, "200")] {
-        let mut case = case(guard(OutputAction::Block), JSON, &body);
+        let mut case = case(guard(ResponseAction::Block), JSON, &body);
         case.rules = OutputRules {
             budget_us: 20,
             ..rules(on_budget)
@@ -489,15 +445,15 @@ fn reading_ends_with_its_budget() {
 #[test]
 fn errors_of_the_server_and_empty_answers_pass() {
     for status in ["500", "404", "302"] {
-        let got = case(guard(OutputAction::Block), JSON, "ATTACK")
+        let got = case(guard(ResponseAction::Block), JSON, "ATTACK")
             .header(":status", status)
             .run();
         assert_eq!((got.body.as_str(), got.held), ("ATTACK", false));
     }
-    let mut empty = case(guard(OutputAction::Block), JSON, "");
+    let mut empty = case(guard(ResponseAction::Block), JSON, "");
     empty.chunks.clear();
     assert!(!empty.run().held);
-    let got = case(guard(OutputAction::Block), JSON, "").run();
+    let got = case(guard(ResponseAction::Block), JSON, "").run();
     assert_eq!(
         (got.header(":status").as_str(), got.body.as_str()),
         ("200", "")
@@ -510,7 +466,7 @@ fn what_the_proxy_does_not_show_does_not_pass() {
         let mut host = MemoryHost::default();
         host.respond("200", kind);
         host.chunk = b"ATTACK".to_vec();
-        let mut stream = OutputStream::new(Endpoint::ChatCompletions, guard(OutputAction::Block));
+        let mut stream = OutputStream::new(Endpoint::ChatCompletions, guard(ResponseAction::Block));
         let headers = host.response_headers();
         let rules = rules(OnBudget::Block);
         stream.on_headers(&rules, &mut host, &headers, false);

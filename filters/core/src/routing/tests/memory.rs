@@ -1,7 +1,7 @@
 //! What saves work: the memory of texts, and waiting for the answer to the same request.
 
+use super::heads::{asking, with_tone};
 use super::*;
-use crate::record::Record;
 
 const COALESCING: &str = "semantic_cache: {enabled: true, scope: global, coalesce_wait_ms: 3000}";
 
@@ -78,7 +78,6 @@ fn one_that_waited_in_vain_goes_upstream_and_never_asks_a_third_time() {
 #[test]
 fn those_who_wait_are_told_when_an_answer_will_not_be_stored() {
     let router = router_with(COALESCING);
-    let json = "application/json";
     // The client leaves before and behind the lookup's answer, the server fails, the answer is broken off.
     let mut host = chat("auto", "2+2?");
     let (stream, _) = run(&router, &mut host);
@@ -94,8 +93,7 @@ fn those_who_wait_are_told_when_an_answer_will_not_be_stored() {
             &router,
             &mut stream,
             &mut host,
-            status,
-            json,
+            (status, JSON),
             COMPLETE,
             complete,
         );
@@ -104,7 +102,7 @@ fn those_who_wait_are_told_when_an_answer_will_not_be_stored() {
     }
     // The sidecar itself tells of what it stored.
     let (mut stream, mut host) = upstream(&router);
-    respond(&router, &mut stream, &mut host, "200", json, COMPLETE, true);
+    respond(&router, &mut stream, &mut host, OK, COMPLETE, true);
     assert_eq!(host.stored[0].ticket, Some(ticket(&host)));
     drop(stream);
     assert_eq!(router.take_releases(), [0; 0]);
@@ -114,7 +112,7 @@ fn those_who_wait_are_told_when_an_answer_will_not_be_stored() {
     let mut alone = miss();
     alone["leads"] = false.into();
     answer(&router, &mut stream, &mut host, alone);
-    respond(&router, &mut stream, &mut host, "200", json, COMPLETE, true);
+    respond(&router, &mut stream, &mut host, OK, COMPLETE, true);
     assert_eq!(host.stored[0].ticket, None);
     drop(stream);
     assert_eq!(router.take_releases(), [0; 0]);
@@ -126,8 +124,7 @@ fn a_lead_ends_where_its_decision_keeps_the_cache_out_or_blocks_it() {
         "configuration: {similarity_threshold: 0.95}",
         "configuration: {enabled: false}",
     );
-    let config = Config::from_value(serde_saphyr::from_str(&yaml).unwrap()).unwrap();
-    let router = Router::compile(&config, &["router".into()], Words);
+    let router = compiled(&yaml, &ALONE);
     let (stream, host) = upstream(&router);
     assert_eq!(host.state["turnpike.decision"], "math");
     assert_eq!(router.take_releases(), [ticket(&host)]);
@@ -181,12 +178,8 @@ fn a_hit_tells_how_similar_the_questions_are_where_that_is_wanted() {
     let yaml = format!(
         "{CONFIG}\nsemantic_cache: {{enabled: true, scope: global, export_similarity: true}}"
     );
-    let config = Config::from_value(serde_saphyr::from_str(&yaml).unwrap()).unwrap();
-    for filters in [
-        vec!["router".to_owned()],
-        vec!["meter".into(), "router".into()],
-    ] {
-        let router = Router::compile(&config, &filters, Words);
+    for filters in [&ALONE[..], &BOTH] {
+        let router = compiled(&yaml, filters);
         let mut host = chat("auto", "2+2?");
         let (mut stream, _) = run(&router, &mut host);
         answer(&router, &mut stream, &mut host, hit(0.97, "big", "math"));
@@ -200,10 +193,6 @@ fn a_hit_tells_how_similar_the_questions_are_where_that_is_wanted() {
     }
 }
 
-fn math() -> serde_json::Value {
-    serde_json::json!({"category": {"label": "math", "confidence": 0.9}})
-}
-
 #[test]
 fn a_category_is_asked_for_once_in_300_seconds() {
     let router = router();
@@ -212,7 +201,7 @@ fn a_category_is_asked_for_once_in_300_seconds() {
         host.advance_us(seconds * 1_000_000);
         let (mut stream, flow) = run(&router, &mut host);
         if flow == Flow::Pause {
-            answer(&router, &mut stream, &mut host, math());
+            answer(&router, &mut stream, &mut host, category("math", 0.9));
         }
         assert_eq!(host.state["turnpike.decision"], "math");
         assert_eq!(upstream_body(&host)["model"], "big");
@@ -283,6 +272,6 @@ fn what_the_proxy_read_itself_is_read_once() {
         let mut host = chat("auto", "2+2?");
         let (mut stream, _) = run(&off, &mut host);
         assert_eq!(host.asked.len(), 1);
-        answer(&off, &mut stream, &mut host, math());
+        answer(&off, &mut stream, &mut host, category("math", 0.9));
     }
 }

@@ -3,9 +3,10 @@
 use std::rc::Rc;
 
 use super::*;
-use crate::output::{OutputAction, OutputGuard, OutputPlan};
+use crate::decision::ResponseAction;
+use crate::output::{OutputGuard, OutputPlan};
 
-fn guard(action: OutputAction) -> OutputPlan {
+fn guard(action: ResponseAction) -> OutputPlan {
     OutputPlan {
         guard: Some(Rc::new(OutputGuard {
             jailbreak: Some(0.7),
@@ -48,7 +49,7 @@ fn an_answer_that_is_read_is_asked_for_uncompressed() {
     let router = cached();
     for (plan, expected) in [
         (OutputPlan::default(), None),
-        (guard(OutputAction::None), Some("identity")),
+        (guard(ResponseAction::None), Some("identity")),
         (restore(), Some("identity")),
     ] {
         let (mut stream, mut host) = missed(&router);
@@ -62,20 +63,20 @@ fn an_answer_that_is_read_is_asked_for_uncompressed() {
 #[test]
 fn what_a_guard_objects_to_is_not_stored() {
     for action in [
-        OutputAction::Block,
-        OutputAction::Header,
-        OutputAction::None,
+        ResponseAction::Block,
+        ResponseAction::Header,
+        ResponseAction::None,
     ] {
-        let (host, sent) = answered(guard(action), "application/json", BAD);
+        let (host, sent) = answered(guard(action), JSON, BAD);
         assert_eq!(host.stored.len(), 0, "{action:?}");
         assert_eq!(
             sent.contains("response_blocked"),
-            action == OutputAction::Block
+            action == ResponseAction::Block
         );
         let stream = format!("data: {BAD}\n\ndata: [DONE]\n\n");
         let (host, _) = answered(guard(action), "text/event-stream", &stream);
         assert_eq!(host.stored.len(), 0, "{action:?}");
-        let (host, sent) = answered(guard(action), "application/json", COMPLETE);
+        let (host, sent) = answered(guard(action), JSON, COMPLETE);
         assert_eq!(
             (host.stored[0].body.as_str(), sent.as_str()),
             (COMPLETE, COMPLETE)
@@ -86,36 +87,35 @@ fn what_a_guard_objects_to_is_not_stored() {
 #[test]
 fn an_answer_of_one_client_is_not_stored() {
     let body = COMPLETE.replace('4', "[EMAIL_1]");
-    let (host, sent) = answered(restore(), "application/json", &body);
+    let (host, sent) = answered(restore(), JSON, &body);
     assert_eq!(host.stored.len(), 0);
     assert_eq!(sent, COMPLETE.replace('4', "a@example.org"));
 }
 
 #[test]
 fn a_warning_reaches_the_headers_with_a_meter_and_without() {
-    let (mut host, _) = answered(guard(OutputAction::Header), "application/json", BAD);
+    let (mut host, _) = answered(guard(ResponseAction::Header), JSON, BAD);
     assert_eq!(
         host.response_header("x-vsr-response-warnings"),
         None,
         "the meter would strip it"
     );
-    let record = crate::record::Record::published(&mut host);
+    let record = Record::published(&mut host);
     assert_eq!(
         (record.response_warnings.as_ref(), record.model.as_ref()),
         ("response_jailbreak", "big")
     );
-    let config = Config::from_value(serde_saphyr::from_str(CONFIG).unwrap()).unwrap();
-    let router = Router::compile(&config, &["router".into()], Words);
+    let router = compiled(CONFIG, &ALONE);
     let mut host = chat("small", "hello");
     let (mut stream, _) = run(&router, &mut host);
     stream
         .plan_output(
             &mut host,
             Endpoint::ChatCompletions,
-            guard(OutputAction::Header),
+            guard(ResponseAction::Header),
         )
         .unwrap();
-    host.respond("200", "application/json");
+    host.respond("200", JSON);
     assert_eq!(
         stream.on_response_headers(&router, &mut host, false),
         Flow::Pause
