@@ -256,11 +256,11 @@ fn question(api: &str) -> Value {
     match api {
         "chat" => json!({
             "model": "auto", "messages": [{"role": "user", "content": text}], "seed": 9_007_199_254_740_993_u64,
-            "logit_bias": {"50256": -100}, "max_tokens": 4096, "extra_body": {"x_vendor": vendor, "top_k": 20},
+            "logit_bias": {"50256": -100}, "max_tokens": 4096, "extra_body": {"x_vendor": vendor, "min_p": 0.05},
         }),
         "responses" => json!({
             "model": "auto", "input": [{"role": "user", "content": [{"type": "input_text", "text": text}]}], "store": false,
-            "max_output_tokens": 4096, "extra_body": {"x_vendor": vendor, "top_k": 20},
+            "max_output_tokens": 4096, "extra_body": {"x_vendor": vendor, "min_p": 0.05},
         }),
         _ => json!({
             "model": "auto", "max_tokens": 4096, "messages": [{"role": "user", "content": text}], "metadata": {"user_id": "u-1"},

@@ -172,8 +172,11 @@ async fn a_blocked_answer_is_an_error_of_ours_and_what_it_cost_is_counted() {
 async fn an_answer_without_fault_arrives_as_it_was_sent() {
     let gateway = output_guard("output-fine").await;
     let answer = PLAIN.repeat(20);
-    for chunked in ["false", "true"] {
-        let call = gateway.ask("auto", BLOCK).answered_with(&answer);
+    for chunked in ["0", "1"] {
+        // Not the same question, which the cache would answer.
+        let prompt = format!("{BLOCK} {chunked}");
+        let call = gateway.ask("auto", &prompt).answered_with(&answer);
+        let call = call.header("accept-encoding", "gzip");
         let reply = call.order("chunked", chunked).send().await.unwrap();
         assert_eq!(
             (reply.status.as_u16(), reply.content()),
@@ -181,7 +184,7 @@ async fn an_answer_without_fault_arrives_as_it_was_sent() {
         );
         assert_eq!(reply.header("x-vsr-response-warnings"), "");
         let asked = gateway.upstream(&reply).await;
-        assert_eq!(asked.header("accept-encoding"), ["identity"]);
+        assert!(asked.header("accept-encoding").is_empty());
     }
     let reply = streamed(&gateway, BLOCK, &answer).await;
     assert_eq!(reply.streamed_content(), answer);
@@ -303,7 +306,7 @@ async fn a_warning_stands_in_the_header_of_a_document_and_in_the_log_of_a_stream
     assert_eq!(reply.streamed_content(), ATTACK);
     let entry = gateway.stack.access(&reply.request_id()).await.unwrap();
     assert_eq!(entry.text("response_warnings"), "response_jailbreak");
-    assert_eq!(entry.text("block"), "");
+    assert_eq!(entry.text("block"), "-");
 }
 
 #[tokio::test]

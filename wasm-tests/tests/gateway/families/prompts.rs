@@ -26,7 +26,7 @@ pub(super) fn decisions() -> Value {
         {"name": "adapter", "modelRefs": [{"model": "qwen3", "lora_name": "law-adapter", "use_reasoning": true}]},
         {"name": "everything", "modelRefs": [{"model": "qwen3", "use_reasoning": true}], "plugins": [
             {"type": "system_prompt", "configuration": {"system_prompt": "Be brief.", "mode": "insert"}},
-            {"type": "request_params", "configuration": {"max_tokens_limit": 100, "blocked_params": ["top_k"]}},
+            {"type": "request_params", "configuration": {"max_tokens_limit": 100, "blocked_params": ["min_p"]}},
             {"type": "pii", "configuration": {"action": "mask"}}]},
     ])
 }
