@@ -88,8 +88,8 @@ fn any_two_texts_have_the_tokens_and_type_ids_of_the_reference() -> Outcome<()> 
             read.set(read.get() + u32::from(is_read.map_err(TestCaseError::fail)?));
             Ok(())
         })?;
-        // Most pairs of the tiny BERT have something that it does not know.
-        assert!((20..1_900).contains(&read.get()), "{} read", read.get());
+        // Both kinds came. Most pairs of the tiny BERT, some 99 in 100, have something that it does not know.
+        assert!((1..2_000).contains(&read.get()), "{} read", read.get());
         for (first, second) in [
             ("", ""),
             ("a", ""),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
-use turnpike::render::{Filters, RenderOptions};
+use turnpike::render::{BOOTSTRAP, Filters, RenderOptions, dynamic};
 use turnpike_core::Config;
 use turnpike_core::config::AddressConfig;
 
@@ -112,7 +112,7 @@ impl Plan {
         Ok(plan)
     }
 
-    fn write_files(&self) -> Result<()> {
+    pub(super) fn write_files(&self) -> Result<()> {
         let options = RenderOptions {
             filters: self.filters,
             ..RenderOptions::default()
@@ -136,6 +136,33 @@ impl Plan {
         let chain = chain.context("the rendered Envoy has no HTTP filters")?;
         chain.splice(0..0, filters.iter().cloned());
         write_json(&path, &envoy)
+    }
+
+    /// Moves the rendered listeners and clusters to where a running Envoy looks for them, and leaves a bootstrap that names them.
+    ///
+    /// # Errors
+    /// When the rendered file is not as expected, or another cannot be written.
+    pub fn put_dynamic(&self) -> Result<()> {
+        let bootstrap = self.folder.join("envoy.json");
+        let envoy = serde_json::from_slice(&std::fs::read(&bootstrap)?)?;
+        let watched = self.watched();
+        std::fs::create_dir_all(&watched)?;
+        for (name, document) in dynamic(envoy, &text(&watched)) {
+            let place = match name {
+                BOOTSTRAP => bootstrap.clone(),
+                name => watched.join(name),
+            };
+            let part = self.folder.join("part.json");
+            write_json(&part, &document)?;
+            std::fs::rename(part, place)?;
+        }
+        Ok(())
+    }
+
+    /// Where Envoy looks for new listeners and clusters, if it was started so.
+    #[must_use]
+    pub fn watched(&self) -> PathBuf {
+        self.folder.join("dynamic")
     }
 
     /// The command that runs Envoy.

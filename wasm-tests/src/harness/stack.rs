@@ -47,6 +47,8 @@ pub struct StackOptions {
     pub without_sidecar: bool,
     /// HTTP filters of Envoy's own before Turnpike's.
     pub first_filters: Vec<Value>,
+    /// Listeners and clusters in files that Envoy watches, for [`Stack::reload`].
+    pub dynamic: bool,
 }
 
 /// A running gateway; everything ends when it is dropped, or with this process.
@@ -86,6 +88,9 @@ impl Stack {
         let folder = folder::create()?;
         let plan = Plan::write(paths, config, &folder, ports, options.filters)?;
         plan.put_first(&options.first_filters)?;
+        if options.dynamic {
+            plan.put_dynamic()?;
+        }
         // Both take seconds to load; they need not wait for each other.
         let sidecar = if options.without_sidecar || !plan.config.sidecar.enabled {
             None
@@ -105,6 +110,17 @@ impl Stack {
             sidecar: Mutex::new(sidecar),
             envoy,
         })
+    }
+
+    /// Hands the running Envoy a changed configuration, with the same servers.
+    ///
+    /// # Errors
+    /// When a file cannot be written.
+    pub fn reload(&self, change: impl FnOnce(&mut Config)) -> Result<()> {
+        let mut plan = self.plan.clone();
+        change(&mut plan.config);
+        plan.write_files()?;
+        plan.put_dynamic()
     }
 
     /// What was started, and where.

@@ -39,6 +39,7 @@ mod openai_client;
 mod output_guard;
 mod parity;
 mod probes;
+mod reload;
 mod routing;
 mod sidecar_failure;
 mod standalone;
