@@ -582,3 +582,30 @@ fn the_meter_knows_the_names_of_all_sections_and_reads_its_own() {
         assert!(errors.starts_with(&format!("{path}:")), "{errors}");
     }
 }
+
+#[test]
+fn a_plugin_of_which_one_could_count_stands_once() {
+    let decision = |plugins: &str| {
+        let yaml = format!(
+            "decisions: [{{name: a, rules: {{operator: AND, conditions: []}}, modelRefs: [{{model: qwen3}}], plugins: [{plugins}]}}]\n"
+        );
+        let models = "model_config: {qwen3: {preferred_endpoints: [local]}, one: {preferred_endpoints: [local]}, two: {preferred_endpoints: [local]}}";
+        let minimal = MINIMAL.replace(
+            "model_config: {qwen3: {preferred_endpoints: [local]}}",
+            models,
+        );
+        read(&format!("{minimal}{yaml}")).map(|_| ())
+    };
+    let fast = "{type: fast_response, configuration: {message: x}}";
+    assert_eq!(
+        decision(&format!("{fast}, {fast}")).unwrap_err(),
+        "decisions[0].plugins[1].type: `fast_response` stands twice in this decision"
+    );
+    let pii = |more: &str| format!("{{type: pii, configuration: {{enabled: true{more}}}}}");
+    let to = |model: &str| pii(&format!(", action: route_to, model: {model}"));
+    assert_eq!(decision(&format!("{}, {}", to("one"), pii(""))), Ok(()));
+    assert_eq!(
+        decision(&format!("{}, {}", to("one"), to("two"))).unwrap_err(),
+        "decisions[0].plugins[1].configuration.model: personal data already goes to `one`"
+    );
+}

@@ -63,11 +63,25 @@ impl Config {
                 check_effort(c, format!("{at}.modelRefs[{i}].reasoning_effort"), effort);
             }
         }
+        let mut elsewhere: Option<String> = None;
         for (i, plugin) in decision.plugins.iter().enumerate() {
+            let mut before = decision.plugins.iter().take(i);
+            // Several of these add up; of others, one alone could count.
+            let adds_up = matches!(plugin.kind.as_str(), "pii" | "header_mutation");
+            if !adds_up && before.any(|other| other.kind == plugin.kind) {
+                c.error(
+                    format!("{at}.plugins[{i}].type"),
+                    format!("`{}` stands twice in this decision", plugin.kind),
+                );
+            }
             match plugin.read(&format!("{at}.plugins[{i}]")) {
                 Ok(Plugin::Pii(pii)) => {
                     if let Some(model) = &pii.model {
                         let path = format!("{at}.plugins[{i}].configuration.model");
+                        if let Some(other) = elsewhere.replace(model.clone()).filter(|m| m != model)
+                        {
+                            c.error(&path, format!("personal data already goes to `{other}`"));
+                        }
                         c.known(path, "model", model, &models);
                     }
                 }

@@ -76,7 +76,11 @@ impl Engine {
             ..Self::default()
         };
         let mut order: Vec<_> = config.decisions.iter().enumerate().collect();
-        order.sort_by_key(|(_, decision)| std::cmp::Reverse(decision.priority));
+        // What takes every request is for those that no other takes, whatever its priority.
+        order.sort_by_key(|(_, decision)| {
+            let is_last = decision.rules.takes_everything();
+            (is_last, std::cmp::Reverse(decision.priority))
+        });
         for (index, decision) in order {
             let first = engine.nodes.len();
             engine.add(config, &decision.rules, label);
@@ -189,6 +193,27 @@ impl Engine {
         }
     }
 
+    /// Decisions that depend on nothing but what guards find, in the order in which they are tried.
+    pub fn of_guards(&self) -> impl Iterator<Item = usize> + '_ {
+        let ends = self.decisions.iter().skip(1).map(|next| next.first);
+        let ends = ends.chain([self.nodes.len()]);
+        let reads = |node: &Node| match node {
+            Node::Signal(at) => self
+                .signals()
+                .get(*at)
+                .is_some_and(|s| matches!(s.source, Source::Jailbreak(_) | Source::Pii(_))),
+            Node::Never => false,
+            Node::All { .. } | Node::Any { .. } | Node::Not { .. } => true,
+        };
+        let of_guards = move |(decision, end): &(&Compiled, usize)| {
+            let nodes = self.nodes.get(decision.first..*end).unwrap_or_default();
+            let has_signal = nodes.iter().any(|node| matches!(node, Node::Signal(_)));
+            has_signal && nodes.iter().all(reads)
+        };
+        let all = self.decisions.iter().zip(ends).filter(of_guards);
+        all.map(|(decision, _)| decision.index)
+    }
+
     /// What each decision comes to, in the order in which they are tried: its place in the configuration, whether it holds and how
     /// sure that is; `None` where it is open.
     pub fn each<'e>(
@@ -248,7 +273,8 @@ impl Engine {
         }
         match open {
             Some(stages) => Truth::Open(stages),
-            None if count == 0.0 => Truth::No,
+            // Of nothing: every request, as sure as nothing else.
+            None if count == 0.0 => Truth::Yes(0.0),
             None => Truth::Yes(sum / count),
         }
     }

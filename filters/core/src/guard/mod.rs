@@ -230,11 +230,37 @@ impl Policy {
         rules.any(|rule| findings.pii.iter().any(|found| rule.refuses(found)))
     }
 
+    /// Lets pass only what `other` lets pass as well. A model that may see what others may not is no way out here: what would go
+    /// there is blocked.
+    pub fn tighten(&mut self, other: &Self) {
+        self.jailbreak = lower(self.jailbreak, other.jailbreak);
+        let rules = other.pii.iter().cloned().map(|rule| PiiRule {
+            action: match rule.action {
+                PiiAction::RouteTo => PiiAction::Block,
+                action => action,
+            },
+            ..rule
+        });
+        for rule in rules {
+            if !self.pii.contains(&rule) {
+                self.pii.push(rule);
+            }
+        }
+    }
+
     /// The policy of the model that may see what others may not.
     #[must_use]
     pub fn elsewhere(mut self) -> Self {
         self.pii.retain(|rule| rule.action != PiiAction::RouteTo);
         self
+    }
+}
+
+/// The stricter of two thresholds.
+pub(crate) fn lower(a: Option<f32>, b: Option<f32>) -> Option<f32> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
     }
 }
 

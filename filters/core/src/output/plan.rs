@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use crate::decision::ResponseAction;
-use crate::guard::{Findings, NAME_KINDS};
+use crate::guard::{Findings, NAME_KINDS, lower};
 use crate::routing::Wanted;
 
 /// What is done to one answer; nothing by default, and then its body is not even looked at.
@@ -37,6 +37,31 @@ pub struct OutputGuard {
     /// `Block`: the client gets 403 instead; a stream is cut with an error event before the text that was found. `Header`:
     /// `x-vsr-response-warnings` says so; in a stream only the access log, since its headers have gone.
     pub action: ResponseAction,
+}
+
+impl OutputGuard {
+    /// Finds what either finds in an answer, and does what the stricter does.
+    #[must_use]
+    pub fn tightened(&self, other: &Self) -> Self {
+        Self {
+            jailbreak: lower(self.jailbreak, other.jailbreak),
+            toxicity: lower(self.toxicity, other.toxicity),
+            pii: match (&self.pii, &other.pii) {
+                (Some(a), Some(b)) => Some(OutputPii {
+                    allowed: a
+                        .allowed
+                        .iter()
+                        .filter(|kind| b.allowed.contains(kind))
+                        .cloned()
+                        .collect(),
+                    threshold: a.threshold.min(b.threshold),
+                }),
+                (a, b) => a.clone().or_else(|| b.clone()),
+            },
+            // The first is the strictest.
+            action: self.action.min(other.action),
+        }
+    }
 }
 
 /// Which personal data may stand in an answer.

@@ -256,7 +256,7 @@ impl<S: Signals> RouterStream<S> {
                 router
                     .route(host, &work, verdict)
                     .or_else(|| router.of_decision(&stored?.decision, &stored?.model))
-                    .unwrap_or_else(|| router.fallback())
+                    .unwrap_or_else(|| router.fallback(&work))
             }
         };
         let route = match self.admit(router, host, &work, route, &category_name) {
@@ -308,7 +308,8 @@ impl<S: Signals> RouterStream<S> {
         match (question.route, router.on_error) {
             (Some(route), _) => self.go(router, host, &question.work, &route, &question.category),
             (None, OnError::Default) => {
-                match self.admit(router, host, &question.work, router.fallback(), state::NONE) {
+                let fallback = router.fallback(&question.work);
+                match self.admit(router, host, &question.work, fallback, state::NONE) {
                     Ok(route) => self.go(router, host, &question.work, &route, state::NONE),
                     Err(flow) => flow,
                 }

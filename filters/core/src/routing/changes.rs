@@ -96,10 +96,12 @@ impl Changes {
         if request.model != self.served {
             edits.set_model(&self.served);
         }
+        let most = self.params.as_ref().and_then(|p| p.max_tokens_limit);
+        let most = most.map(|most| u32::try_from(most).unwrap_or(u32::MAX));
         let uncertain = self.uncertain.as_ref().filter(|_| is_uncertain);
         let reasoning = uncertain
             .or(self.reasoning.as_ref())
-            .is_some_and(|reasoning| reasoning.edit(edits, endpoint, request, body));
+            .is_some_and(|reasoning| reasoning.edit(edits, endpoint, request, body, most));
         let system_prompt = self.system_prompt.as_ref().is_some_and(|prompt| {
             let text = prompt.text(now);
             edits.set_system_prompt(endpoint, request, body, prompt.mode, &text)
@@ -231,6 +233,40 @@ decisions: [{{name: d, rules: {{}}, {decision}}}]
         own["chat_template_kwargs"] = json!({"enable_thinking": false});
         let (body, told) = edited(silent, &own, true);
         assert_eq!((thinking(&body), told.reasoning), (json!(false), false));
+    }
+
+    #[test]
+    fn thinking_fits_into_the_tokens_that_the_decision_allows() {
+        for (own, limit, budget) in [
+            (json!(32_000), 4_096, json!(2_048)),
+            (json!(4_096), 32_000, json!(2_048)),
+            (Value::Null, 4_096, json!(2_048)),
+            (json!(32_000), 1_000, Value::Null),
+        ] {
+            let yaml = format!(
+                "
+model_config: {{m: {{reasoning_family: claude}}}}
+reasoning_families: {{claude: {{type: thinking_budget, parameter: thinking}}}}
+decisions: [{{name: d, rules: {{}}, modelRefs: [{{model: m, use_reasoning: true, reasoning_effort: high}}],
+  plugins: [{{type: request_params, configuration: {{max_tokens_limit: {limit}}}}}]}}]
+"
+            );
+            let config: Config = serde_saphyr::from_str(&yaml).unwrap();
+            let decision = &config.decisions[0];
+            let changes = Changes::compile(&config, &decision.model_refs[0], Some(decision));
+            let mut body = chat();
+            if !own.is_null() {
+                body["max_tokens"] = own.clone();
+            }
+            let body = body.to_string().into_bytes();
+            let (endpoint, mut edits) = (Endpoint::Messages, Edits::default());
+            let request = Request::parse(endpoint, &body).unwrap();
+            changes.edit(&mut edits, endpoint, &request, &body, 0, false);
+            let sent: Value = serde_json::from_slice(&edits.apply(&request, &body)).unwrap();
+            let found = (&sent["thinking"]["budget_tokens"], own, limit);
+            assert_eq!(found.0, &budget, "{found:?}");
+            assert!(sent["max_tokens"].as_u64().unwrap() <= limit);
+        }
     }
 
     #[test]

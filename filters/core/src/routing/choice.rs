@@ -123,17 +123,18 @@ impl Choice {
             }
             How::Fastest(margin) => {
                 let now = host.now_us();
-                let times: Vec<f64> = self
-                    .routes
-                    .iter()
-                    .map(|route| latencies.of(&route.model, now))
-                    .collect();
-                if self.sticky {
+                let times = self.routes.iter();
+                let times: Vec<Time> = times.map(|r| latencies.of(&r.model, now)).collect();
+                let at = if self.sticky {
                     let key = conversation(host, work);
                     stay(host, key, &times, *margin)
                 } else {
-                    fastest(&times)
+                    choose(&times)
+                };
+                if let (Some(Time::Unknown), Some(route)) = (times.get(at), self.routes.get(at)) {
+                    latencies.asked(&route.model, now);
                 }
+                at
             }
         };
         self.routes.get(at).or(self.routes.first()).cloned()
@@ -167,18 +168,43 @@ fn weighted(weights: &[u64], draw: u64) -> usize {
     0
 }
 
-fn fastest(times: &[f64]) -> usize {
-    let best = times.iter().enumerate().min_by(|a, b| a.1.total_cmp(b.1));
+/// What is known of a model's time to its first byte.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Time {
+    /// Microseconds.
+    Known(f64),
+    /// One request is on its way to tell; others need not wait for a server that may hang.
+    Asked,
+    Unknown,
+}
+
+impl Time {
+    fn micros(self) -> f64 {
+        match self {
+            Self::Known(micros) => micros,
+            Self::Asked | Self::Unknown => f64::INFINITY,
+        }
+    }
+}
+
+/// The fastest; one request goes to each model that nobody knows.
+fn choose(times: &[Time]) -> usize {
+    let unknown = times.iter().position(|time| *time == Time::Unknown);
+    unknown.unwrap_or_else(|| fastest(times))
+}
+
+fn fastest(times: &[Time]) -> usize {
+    let times = times.iter().map(|time| time.micros()).enumerate();
+    let best = times.min_by(|a, b| a.1.total_cmp(&b.1));
     best.map_or(0, |(at, _)| at)
 }
 
 /// The model that the conversation has, unless another is faster by more than `margin`; remembers it for all workers.
-fn stay(host: &mut impl Host, key: u64, times: &[f64], margin: f64) -> usize {
+fn stay(host: &mut impl Host, key: u64, times: &[Time], margin: f64) -> usize {
     let place = format!(
         "turnpike.conversation.{}",
         key.checked_rem(PLACES).unwrap_or_default()
     );
-    let best = fastest(times);
     let entry = |at: usize| {
         let mut bytes = key.to_le_bytes().to_vec();
         bytes.push(u8::try_from(at).unwrap_or(u8::MAX));
@@ -189,13 +215,21 @@ fn stay(host: &mut impl Host, key: u64, times: &[f64], margin: f64) -> usize {
         let is_ours = u64::from_le_bytes(*owner) == key;
         at.first().filter(|_| is_ours).map(|at| usize::from(*at))
     });
-    let time = |at: usize| times.get(at).copied();
-    if let Some(at) = before
-        && let (Some(own), Some(other)) = (time(at), time(best))
-        && other >= own * (1.0 - margin)
-    {
-        return at;
-    }
+    let best = match before.and_then(|at| Some((at, times.get(at)?))) {
+        Some((at, own)) => {
+            let best = fastest(times);
+            let gains = match (own, times.get(best)) {
+                (Time::Known(own), Some(Time::Known(other))) => *other < own * (1.0 - margin),
+                // Nobody knows what would be gained.
+                _ => false,
+            };
+            if !gains {
+                return at;
+            }
+            best
+        }
+        None => choose(times),
+    };
     if before != Some(best) {
         // Another worker that was faster has chosen too; the next request settles it.
         let _ = host.set_shared(&place, &entry(best), 0);
@@ -244,13 +278,21 @@ fn mix(seed: u64) -> u64 {
 
 /// How long models took to their first byte of late, in microseconds.
 #[derive(Debug, Default)]
-pub(super) struct Latencies(RefCell<BTreeMap<String, (f64, u64)>>);
+pub(super) struct Latencies(RefCell<BTreeMap<String, Timing>>);
+
+#[derive(Debug, Default)]
+struct Timing {
+    /// None until the request that asks is answered.
+    mean: Option<f64>,
+    /// When that was, or when it was asked.
+    at: u64,
+}
 
 impl Latencies {
     /// The models that are worth to be timed.
     pub(super) fn of_models<'m>(models: impl Iterator<Item = &'m str>) -> Self {
-        let none = (0.0, 0);
-        Self(RefCell::new(models.map(|m| (m.to_owned(), none)).collect()))
+        let none = models.map(|m| (m.to_owned(), Timing::default()));
+        Self(RefCell::new(none.collect()))
     }
 
     /// Whether some decision asks for the time of `model`.
@@ -260,14 +302,26 @@ impl Latencies {
             .is_ok_and(|known| known.contains_key(model))
     }
 
-    /// 0 where it is not known.
-    fn of(&self, model: &str, now: u64) -> f64 {
+    fn of(&self, model: &str, now: u64) -> Time {
         let Ok(known) = self.0.try_borrow() else {
-            return 0.0;
+            return Time::Asked;
         };
         match known.get(model) {
-            Some((mean, at)) if now.abs_diff(*at) < FORGET_US => *mean,
-            _ => 0.0,
+            Some(timing) if timing.is_fresh(now) => timing.mean.map_or(Time::Asked, Time::Known),
+            _ => Time::Unknown,
+        }
+    }
+
+    /// A request goes to a model of which nothing is known.
+    fn asked(&self, model: &str, now: u64) {
+        let Ok(mut known) = self.0.try_borrow_mut() else {
+            return;
+        };
+        if let Some(timing) = known.get_mut(model) {
+            *timing = Timing {
+                mean: None,
+                at: now,
+            };
         }
     }
 
@@ -278,15 +332,19 @@ impl Latencies {
         let Ok(mut known) = self.0.try_borrow_mut() else {
             return;
         };
-        if let Some((mean, at)) = known.get_mut(model) {
-            let is_known = *at > 0 && now.abs_diff(*at) < FORGET_US;
-            *mean = if is_known {
-                *mean + LAST * (took - *mean)
-            } else {
-                took
+        if let Some(timing) = known.get_mut(model) {
+            let mean = timing.mean.filter(|_| timing.is_fresh(now));
+            *timing = Timing {
+                mean: Some(mean.map_or(took, |mean| mean + LAST * (took - mean))),
+                at: now,
             };
-            *at = now;
         }
+    }
+}
+
+impl Timing {
+    fn is_fresh(&self, now: u64) -> bool {
+        self.at > 0 && now.abs_diff(self.at) < FORGET_US
     }
 }
 

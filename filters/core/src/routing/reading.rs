@@ -51,7 +51,7 @@ impl<S: Signals> RouterStream<S> {
             };
             Some(route)
         };
-        let wanted = router.wanted(route.as_deref());
+        let wanted = router.wanted(route.as_deref(), is_auto);
         if !wanted.any() {
             return self.with_found(router, host, work, route, &Found::default());
         }
@@ -182,7 +182,10 @@ impl<S: Signals> RouterStream<S> {
             work.read = Extent::All;
         }
         let (route, category) = match route {
-            Some(route) => (Some(route), state::NONE.to_owned()),
+            Some(route) => {
+                let refusal = router.refusal(&mut work, found);
+                (Some(refusal.unwrap_or(route)), state::NONE.to_owned())
+            }
             None => {
                 let read = router.read_category(found).map(|(name, _)| name);
                 router.see_found(&mut work, found);
@@ -194,7 +197,7 @@ impl<S: Signals> RouterStream<S> {
                 // Nobody else can be asked for what is still open.
                 let last = || {
                     let nobody = !(may_ask && router.sidecar_may_settle);
-                    nobody.then(|| router.fallback())
+                    nobody.then(|| router.fallback(&work))
                 };
                 let category = read.unwrap_or(state::NONE).to_owned();
                 (route.or_else(last), category)

@@ -61,13 +61,14 @@ impl Reasoning {
         self.on
     }
 
-    /// Tells it; gives whether the model was told to reason.
+    /// Tells it; gives whether the model was told to reason. `limit`: tokens that the decision lets an answer have.
     pub(super) fn edit(
         &self,
         edits: &mut Edits,
         endpoint: Endpoint,
         request: &Request,
         body: &[u8],
+        limit: Option<u32>,
     ) -> bool {
         let key = self.family.parameter.as_str();
         let effort = json!(self.effort).to_string();
@@ -113,7 +114,7 @@ impl Reasoning {
                 if stays(key) {
                     return false;
                 }
-                let Some(thinking) = self.thinking(endpoint, request, body) else {
+                let Some(thinking) = self.thinking(endpoint, request, body, limit) else {
                     return false;
                 };
                 edits.set_member(key, &thinking.to_string());
@@ -124,7 +125,13 @@ impl Reasoning {
     }
 
     /// `thinking` of Anthropic's messages; `None` where the request's own stays, or none is needed.
-    fn thinking(&self, endpoint: Endpoint, request: &Request, body: &[u8]) -> Option<Value> {
+    fn thinking(
+        &self,
+        endpoint: Endpoint,
+        request: &Request,
+        body: &[u8],
+        limit: Option<u32>,
+    ) -> Option<Value> {
         if !self.on {
             // Off is the default: a request that says nothing needs to say nothing.
             let said = request.member(&self.family.parameter);
@@ -148,9 +155,10 @@ impl Reasoning {
             "high" => 16_384,
             _ => 8_192,
         };
-        let most = ["max_tokens", "max_completion_tokens"]
+        let own = ["max_tokens", "max_completion_tokens"]
             .into_iter()
-            .find_map(|key| request.number(key, body));
+            .filter_map(|key| request.number(key, body));
+        let most = own.chain(limit.map(f64::from)).reduce(f64::min);
         // The answer needs room as well: half of the tokens, so that the least budget fits from 2,048 on.
         #[expect(
             clippy::cast_possible_truncation,

@@ -55,6 +55,10 @@ pub struct Router<S> {
     /// Heads of the sidecar that conditions name.
     pub(super) asked: Vec<String>,
     pub(super) on_error: OnError,
+    /// Decisions that answer by themselves where guards found something, and nothing else matters.
+    refusing: Vec<usize>,
+    /// What must be read for them.
+    refusals: Wanted,
     category_threshold: f32,
     /// Entropy of topics from which nobody knows.
     uncertain_from: Option<f32>,
@@ -197,10 +201,18 @@ impl<S: Signals> Router<S> {
             enabled: false,
             ..default_cache
         };
+        // Who names a model skips the decisions, but none of the guards that some decision has for it.
         let named: BTreeMap<String, Rc<Route>> = config
             .model_config
             .keys()
-            .map(|model| (model.clone(), plain(model, state::NONE, no_cache)))
+            .map(|model| {
+                let mut route = Route::clone(&plain(model, state::NONE, no_cache));
+                let decided = choices.iter().flat_map(Choice::routes);
+                for guarded in decided.filter(|r| r.model == *model) {
+                    route.guard_as(guarded);
+                }
+                (model.clone(), Rc::new(route))
+            })
             .collect();
         let every = || {
             let routes = choices.iter().flat_map(Choice::routes);
@@ -216,6 +228,13 @@ impl<S: Signals> Router<S> {
             .signals()
             .iter()
             .any(|s| matches!(s.source, Source::Jailbreak(_)));
+        let refusing: Vec<usize> = engine
+            .of_guards()
+            .filter(|at| {
+                let choice = choices.get(*at);
+                choice.is_some_and(|c| c.routes().iter().any(|r| r.answer.is_some()))
+            })
+            .collect();
         let looks_for_names = |allowed: &[String]| {
             NAME_KINDS
                 .iter()
@@ -230,6 +249,12 @@ impl<S: Signals> Router<S> {
             pii: rules.pii_rules(&engine).next().is_some() || every().any(Policy::wants_pii),
             names: rules.pii_rules(&engine).any(looks_for_names)
                 || every().any(Policy::wants_names),
+        };
+        let refusals = Wanted {
+            jailbreak: reads_attacks && !refusing.is_empty(),
+            pii: rules.pii_rules(&engine).next().is_some() && !refusing.is_empty(),
+            names: rules.pii_rules(&engine).any(looks_for_names) && !refusing.is_empty(),
+            ..Wanted::default()
         };
         let cache = config.semantic_cache.enabled.then(|| {
             Partitioner::compile(
@@ -247,6 +272,8 @@ impl<S: Signals> Router<S> {
             topics: Topics::compile(&config.categories, signals.topics()),
             guards: config.guards.clone(),
             wanted,
+            refusing,
+            refusals,
             named,
             rules,
             signals,
@@ -335,9 +362,31 @@ impl<S: Signals> Router<S> {
             .cloned()
     }
 
-    /// The route when the category was needed and could not be had.
-    pub(super) fn fallback(&self) -> Rc<Route> {
-        Rc::clone(&self.fallback_route)
+    /// The route when what decides could not be had. It has the guards of each decision that is still open: one of them would have had
+    /// the request.
+    pub(super) fn fallback(&self, work: &Work) -> Rc<Route> {
+        let each = self.engine.each(&work.signals);
+        let open = each.filter(|(_, holds)| holds.is_none());
+        let open = open.filter_map(|(index, _)| self.choices.get(index));
+        let mut route = Route::clone(&self.fallback_route);
+        for guarded in open.flat_map(Choice::routes) {
+            route.guard_as(guarded);
+        }
+        Rc::new(route)
+    }
+
+    /// The answer of a decision that depends on nothing but what guards find, to a request whose client named the model.
+    pub(super) fn refusal(&self, work: &mut Work, found: &Found) -> Option<Rc<Route>> {
+        if self.refusing.is_empty() || self.auto_names.contains(&work.request.model) {
+            return None;
+        }
+        self.see_found(work, found);
+        let each = self.engine.each(&work.signals);
+        let mut holding =
+            each.filter(|(at, holds)| self.refusing.contains(at) && matches!(holds, Some(Some(_))));
+        let (index, _) = holding.next()?;
+        let mut routes = self.choices.get(index)?.routes().iter();
+        routes.find(|r| r.answer.is_some()).cloned()
     }
 
     /// The route of a request whose client named the model.
@@ -346,16 +395,21 @@ impl<S: Signals> Router<S> {
     }
 
     /// What must be read for a request: what the guards of some route need, topics if they decide and the model knows them.
-    pub(super) fn wanted(&self, route: Option<&Route>) -> Wanted {
+    pub(super) fn wanted(&self, route: Option<&Route>, is_auto: bool) -> Wanted {
+        let refusals = if is_auto {
+            Wanted::default()
+        } else {
+            self.refusals
+        };
         match route {
             Some(route) => Wanted {
                 topics: false,
                 labels: false,
                 every_part: false,
-                jailbreak: route.policy.wants_jailbreak(),
+                jailbreak: refusals.jailbreak || route.policy.wants_jailbreak(),
                 toxicity: false,
-                pii: route.policy.wants_pii(),
-                names: route.policy.wants_names(),
+                pii: refusals.pii || route.policy.wants_pii(),
+                names: refusals.names || route.policy.wants_names(),
             },
             None => Wanted {
                 topics: self.topics.is_some(),
@@ -440,7 +494,7 @@ fn route(
     };
     for plugin in &decision.plugins {
         match plugin.read("") {
-            Ok(Plugin::Pii(pii)) if pii.enabled => {
+            Ok(Plugin::Pii(pii)) if pii.enabled && pii.model.is_some() => {
                 route.elsewhere = pii.model.map(|model| {
                     let policy =
                         Policy::compile(config, &model, Some(decision), jailbreak_threshold);
@@ -491,6 +545,17 @@ fn cache_policy(decision: &DecisionConfig, default: CachePolicy) -> CachePolicy 
             enabled: default.enabled && enabled,
             similarity_threshold: similarity_threshold.unwrap_or(default.similarity_threshold),
         },
+    }
+}
+
+impl Route {
+    /// Takes the guards of another on, beside its own.
+    fn guard_as(&mut self, other: &Self) {
+        self.policy.tighten(&other.policy);
+        self.output = match (&self.output, &other.output) {
+            (Some(own), Some(other)) => Some(Rc::new(own.tightened(other))),
+            (own, other) => own.clone().or_else(|| other.clone()),
+        };
     }
 }
 

@@ -1,6 +1,7 @@
 //! Requests through the router, on a host in memory.
 
 mod cache;
+mod guards;
 mod heads;
 mod memory;
 mod output;

@@ -114,6 +114,14 @@ pub struct RuleConfig {
     pub name: Option<String>,
 }
 
+impl RuleConfig {
+    /// Whether it is `AND` of nothing, which every request fulfils.
+    #[must_use]
+    pub fn takes_everything(&self) -> bool {
+        self.operator == Some(RuleOperator::And) && self.conditions.is_empty()
+    }
+}
+
 /// How conditions combine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]

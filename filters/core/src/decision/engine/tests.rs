@@ -260,7 +260,6 @@ decisions:
 #[test]
 fn rules_that_validation_refuses_never_hold() {
     for rules in [
-        "{operator: AND, conditions: []}",
         "{operator: NOT, conditions: []}",
         "{type: keyword, name: nobody}",
         "{type: keyword}",
@@ -269,5 +268,30 @@ fn rules_that_validation_refuses_never_hold() {
         let yaml = format!("decisions: [{{name: a, rules: {rules}, modelRefs: []}}]");
         let verdict = engine(&yaml).with(&[]);
         assert_eq!(verdict, Verdict::NoneHolds, "{rules}");
+    }
+}
+
+#[test]
+fn and_of_nothing_takes_what_no_other_decision_takes() {
+    for strategy in ["priority", "confidence"] {
+        let yaml = format!(
+            "
+strategy: {strategy}
+decisions:
+  - {{name: all, priority: 900, rules: {{operator: AND, conditions: []}}, modelRefs: []}}
+  - {{name: some, priority: 1, rules: {{type: keyword, name: code}}, modelRefs: []}}
+"
+        );
+        let with = |signal| engine(&yaml).with(&[("keyword:code", signal)]);
+        assert_eq!(
+            with(Signal::Yes(0.2)),
+            Verdict::Decided(1, 0.2),
+            "{strategy}"
+        );
+        assert_eq!(with(NO), Verdict::Decided(0, 0.0), "{strategy}");
+        assert!(
+            matches!(with(Signal::Unknown), Verdict::Open(_)),
+            "{strategy}"
+        );
     }
 }

@@ -180,3 +180,26 @@ fn a_conversation_changes_its_model_only_for_a_gain_above_the_margin() {
         "it stays there"
     );
 }
+
+#[test]
+fn one_request_tries_what_nobody_knows_and_no_conversation_moves_for_it() {
+    let refs = "modelRefs: [{model: cheap}, {model: best}], algorithm: {type: latency_aware";
+    let (each, sticky) = (
+        choice(&format!("{refs}, sticky: false}}")),
+        choice(&format!("{refs}}}")),
+    );
+    let mut host = host_at(2);
+    let known = latencies(&[("cheap", 900), ("best", 100)]);
+    assert_eq!(taken(&sticky, &mut host, "q", &known), "best");
+    host.clock_us = 2 + FORGET_US;
+    known.answered("best", 100, false, host.clock_us);
+    let of = |choice: &Choice, host: &mut MemoryHost, text: &str| taken(choice, host, text, &known);
+    assert_eq!(of(&sticky, &mut host, "q"), "best", "it stays");
+    assert_eq!(of(&each, &mut host, "a"), "cheap", "tried again");
+    // While the one that asks waits, no other does.
+    assert_eq!(of(&each, &mut host, "b"), "best");
+    assert_eq!(of(&sticky, &mut host, "new"), "best");
+    host.clock_us += FORGET_US;
+    known.answered("best", 100, false, host.clock_us);
+    assert_eq!(of(&each, &mut host, "c"), "cheap", "it never answered");
+}
