@@ -193,25 +193,30 @@ impl Engine {
         }
     }
 
+    /// The places of the signals that the decision at this place of the configuration reads.
+    pub fn reads(&self, index: usize) -> impl Iterator<Item = usize> + '_ {
+        let ends = self.decisions.iter().skip(1).map(|next| next.first);
+        let mut ranges = self.decisions.iter().zip(ends.chain([self.nodes.len()]));
+        let range = ranges.find(|(decision, _)| decision.index == index);
+        let nodes = range.and_then(|(decision, end)| self.nodes.get(decision.first..end));
+        let nodes = nodes.unwrap_or_default().iter();
+        nodes.filter_map(|node| match node {
+            Node::Signal(at) => Some(*at),
+            _ => None,
+        })
+    }
+
     /// Decisions that depend on nothing but what guards find, in the order in which they are tried.
     pub fn of_guards(&self) -> impl Iterator<Item = usize> + '_ {
-        let ends = self.decisions.iter().skip(1).map(|next| next.first);
-        let ends = ends.chain([self.nodes.len()]);
-        let reads = |node: &Node| match node {
-            Node::Signal(at) => self
-                .signals()
-                .get(*at)
-                .is_some_and(|s| matches!(s.source, Source::Jailbreak(_) | Source::Pii(_))),
-            Node::Never => false,
-            Node::All { .. } | Node::Any { .. } | Node::Not { .. } => true,
+        let is_of_guard = |at: usize| {
+            let source = self.signals().get(at).map(|signal| &signal.source);
+            matches!(source, Some(Source::Jailbreak(_) | Source::Pii(_)))
         };
-        let of_guards = move |(decision, end): &(&Compiled, usize)| {
-            let nodes = self.nodes.get(decision.first..*end).unwrap_or_default();
-            let has_signal = nodes.iter().any(|node| matches!(node, Node::Signal(_)));
-            has_signal && nodes.iter().all(reads)
-        };
-        let all = self.decisions.iter().zip(ends).filter(of_guards);
-        all.map(|(decision, _)| decision.index)
+        let all = self.decisions.iter().map(|decision| decision.index);
+        all.filter(move |index| {
+            let mut read = self.reads(*index).peekable();
+            read.peek().is_some() && read.all(is_of_guard)
+        })
     }
 
     /// What each decision comes to, in the order in which they are tried: its place in the configuration, whether it holds and how

@@ -87,8 +87,8 @@ pub(super) enum Outcome<'o> {
     Upstream(&'o Route),
     /// A decision answers.
     Answered(&'o Route),
-    /// A guard answers, with this code.
-    Blocked(&'static str),
+    /// A guard of the route that the request would have taken answers, with this code.
+    Blocked(&'static str, &'o Route),
 }
 
 impl<S: Signals> RouterStream<S> {
@@ -121,24 +121,27 @@ impl<S: Signals> Router<S> {
         let decisions: Vec<ExplainedDecision> = self.explained_decisions(work);
         let (route, blocked) = match outcome {
             Outcome::Upstream(route) | Outcome::Answered(route) => (Some(route), None),
-            Outcome::Blocked(code) => (None, Some(code)),
+            Outcome::Blocked(code, route) => (None, Some((code, route))),
         };
         let decision = route.map_or(String::from("none"), |route| route.decision.clone());
         let fallback = Some(record.fallback.to_string()).filter(|f| !f.is_empty());
-        let why = why(
-            &decision,
-            blocked,
-            fallback.as_deref(),
-            &decisions,
-            &signals,
-        );
+        let index = self
+            .decision_names
+            .iter()
+            .position(|(name, _)| *name == decision);
+        let read = index.into_iter().flat_map(|index| self.engine.reads(index));
+        let mut read: Vec<usize> = read.collect();
+        read.sort_unstable();
+        read.dedup();
+        let read: Vec<&ExplainedSignal> = read.iter().filter_map(|at| signals.get(*at)).collect();
+        let why = why(&decision, blocked, fallback.as_deref(), &decisions, &read);
         Explanation {
             model: route.map(|route| route.model.clone()),
             why,
             category: record.category.to_string(),
             reasoning: record.reasoning,
             system_prompt: record.system_prompt,
-            blocked,
+            blocked: blocked.map(|(code, _)| code),
             answered_here: matches!(outcome, Outcome::Answered(_)),
             fallback,
             guards: Guards {
@@ -252,13 +255,16 @@ fn steps(done: Stages) -> Vec<&'static str> {
 /// In a sentence.
 fn why(
     decision: &str,
-    blocked: Option<&str>,
+    blocked: Option<(&str, &Route)>,
     fallback: Option<&str>,
     decisions: &[ExplainedDecision],
-    signals: &[ExplainedSignal],
+    read: &[&ExplainedSignal],
 ) -> String {
-    if let Some(code) = blocked {
-        return format!("A guard stopped it: {code}.");
+    if let Some((code, route)) = blocked {
+        let Route {
+            decision, model, ..
+        } = route;
+        return format!("A guard stopped it: {code} (decision `{decision}`, model `{model}`).");
     }
     match (decision, fallback) {
         ("none", _) => "The client named the model.".into(),
@@ -268,7 +274,7 @@ fn why(
         ("fallback", None) => "The decision depends on what nobody could tell.".into(),
         ("default", _) => "No decision holds.".into(),
         (name, _) => {
-            let held: Vec<String> = signals
+            let held: Vec<String> = read
                 .iter()
                 .filter(|s| s.holds == Some(true))
                 .map(|s| {

@@ -30,7 +30,7 @@ impl<S: Signals> RouterStream<S> {
             _ => route,
         };
         if let Some(block) = route.policy.judge(&work.findings) {
-            return Err(self.block(router, host, work, block));
+            return Err(self.block(router, host, work, &route, block));
         }
         if let Some(text) = &route.answer {
             return Err(self.answer(router, host, work, &route, category, text));
@@ -82,12 +82,13 @@ impl<S: Signals> RouterStream<S> {
         router: &Router<S>,
         host: &mut impl Host,
         work: &Work,
+        route: &Route,
         block: Block,
     ) -> Flow {
         self.record.blocked = true;
         self.record.jailbreak = block == Block::Jailbreak;
         if self.explains {
-            return self.explain(router, host, work, Outcome::Blocked(block.code()));
+            return self.explain(router, host, work, Outcome::Blocked(block.code(), route));
         }
         let Work {
             endpoint, request, ..
