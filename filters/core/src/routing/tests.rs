@@ -2,6 +2,7 @@
 
 mod cache;
 mod heads;
+mod mask;
 mod memory;
 mod output;
 mod request;
