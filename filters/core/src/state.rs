@@ -35,6 +35,8 @@ pub const PII_TYPES: &str = "turnpike.pii_types";
 pub const JAILBREAK: &str = "turnpike.jailbreak";
 /// What an output guard found in the answer; absent otherwise (router → log).
 pub const RESPONSE_WARNINGS: &str = "turnpike.response_warnings";
+/// What was seen of an answer that the client does not get; not for others (router → meter).
+pub const WITHHELD: &str = "turnpike.withheld";
 /// `true` when the client asked for a stream (router → log).
 pub const STREAM: &str = "turnpike.stream";
 /// Prompt tokens counted (meter → log).

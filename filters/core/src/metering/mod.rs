@@ -12,6 +12,7 @@ mod response;
 mod sample;
 mod stream;
 mod usage;
+mod withheld;
 
 pub use cardinality::OTHER;
 pub use meter::Meter;
@@ -19,3 +20,4 @@ pub use response::{Form, MAX_HELD_BYTES, ResponseMeter, Seen};
 pub use stream::MeterStream;
 pub(crate) use stream::millis;
 pub use usage::{Usage, UsageScanner};
+pub(crate) use withheld::Withheld;

@@ -10,6 +10,7 @@ use super::account::{Mode, Settled, Times, Tokens};
 use super::guards::Guards;
 use super::meter::Meter;
 use super::response::{Form, ResponseMeter, Seen};
+use super::withheld::Withheld;
 use crate::host::{Flow, Headers, Host, HostError, endpoint, refuse, replace_body};
 use crate::identity::{Identity, IdentityError};
 use crate::metrics::Metric;
@@ -257,11 +258,14 @@ impl MeterStream {
         if self.streamed && self.api == Some(Endpoint::Messages) {
             self.complete &= host.filter_state(state::BLOCK).is_none();
         }
+        let is_error = self.status != 0 && !self.is_answer();
+        let withheld = (is_error && meter.has_router).then(|| Withheld::published(host));
+        let withheld = withheld.flatten();
         let settled = Settled {
             identity: self.identity.as_ref(),
             record: &self.record,
             guards: &self.guards,
-            tokens: self.tokens(meter),
+            tokens: self.tokens(meter, withheld),
             times: self.times,
         };
         settled.publish(meter, host);
@@ -272,14 +276,16 @@ impl MeterStream {
     ///
     /// An answer that broke off is charged what was seen and marked as estimated, also where the server reported usage on the
     /// way. Anthropic's `message_start` reports one completion token before any: there the text counts, if it is more.
-    fn tokens(&self, meter: &Meter) -> Tokens {
+    ///
+    /// An answer that the router withheld is charged like one that the client got, by what the router saw of it.
+    fn tokens(&self, meter: &Meter, withheld: Option<Seen>) -> Tokens {
         let Some(response) = &self.response else {
             return Tokens::default();
         };
         if self.record.blocked {
             return Tokens::default();
         }
-        let Seen { usage, text_bytes } = response.seen();
+        let Seen { usage, text_bytes } = withheld.unwrap_or_else(|| response.seen());
         if self.record.cache == Cache::Hit && !meter.mode.counts_cached_tokens() {
             // Costs may have a price for hits, so the numbers are kept apart from what is counted.
             return Tokens {
@@ -287,7 +293,7 @@ impl MeterStream {
                 ..Tokens::default()
             };
         }
-        if !(200..300).contains(&self.status) {
+        if !self.is_answer() && withheld.is_none() {
             return Tokens::reported(usage);
         }
         let mut tokens = Tokens::reported(usage);
@@ -305,6 +311,11 @@ impl MeterStream {
             tokens.completion = tokens.completion.max(text_tokens);
         }
         tokens
+    }
+
+    /// Whether the client got an answer of a model.
+    fn is_answer(&self) -> bool {
+        (200..300).contains(&self.status)
     }
 }
 

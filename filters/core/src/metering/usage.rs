@@ -114,6 +114,12 @@ impl UsageScanner {
         }
     }
 
+    /// Whether the document is not JSON from some byte on.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.broken
+    }
+
     /// What has been told so far.
     #[must_use]
     pub fn report(&self) -> Report {

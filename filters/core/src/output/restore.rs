@@ -5,12 +5,20 @@
 //! 2. One that is found is an edit: the part in the pieces before goes, what it stands for takes the place of the part in the last.
 //! 3. What may be the beginning of a placeholder at the end stays [`Pending`]; its bytes must wait.
 //!
+//! A placeholder ends with its only `]`, so at each `[` one look into an ordered map tells which it is, however many there are.
+//!
 //! Not done here: a placeholder that the model or the server writes in another way (`\u005b`) is none.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use super::splice::{Span, Splicer, length};
 
 /// What placeholders begin with. No JSON escape holds it, so what is found never begins within one.
 const OPEN: u8 = b'[';
+
+/// What placeholders end with.
+const CLOSE: u8 = b']';
 
 /// How the text stands in the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,11 +31,16 @@ pub(super) enum Escaping {
 
 /// Placeholders and what they stand for.
 #[derive(Debug, Default)]
-pub(super) struct Placeholders(Vec<Placeholder>);
+pub(super) struct Placeholders {
+    /// As they are written.
+    by_name: BTreeMap<Vec<u8>, Original>,
+    /// Bytes of the longest.
+    longest: usize,
+}
 
+/// What a placeholder stands for.
 #[derive(Debug)]
-struct Placeholder {
-    written: Vec<u8>,
+struct Original {
     once: Vec<u8>,
     twice: Vec<u8>,
 }
@@ -75,26 +88,32 @@ fn escaped(text: &[u8]) -> Vec<u8> {
 }
 
 impl Placeholders {
-    /// Those of a plan. A placeholder must begin with `[` and hold nothing that JSON escapes; another one is never found.
+    /// Those of a plan. A placeholder must begin with `[`, end with its first `]` and hold nothing that JSON escapes; another one is never
+    /// found.
     pub(super) fn compile(restore: &[(String, String)]) -> Self {
-        let usable = restore.iter().filter(|(placeholder, _)| {
+        let mut all = Self::default();
+        for (placeholder, original) in restore {
             let written = placeholder.as_bytes();
-            written.first() == Some(&OPEN) && escaped(written) == written
-        });
-        let compiled = usable.map(|(placeholder, original)| {
-            let once = escaped(original.as_bytes());
-            Placeholder {
-                written: placeholder.clone().into_bytes(),
-                twice: escaped(&once),
-                once,
+            let inside = written
+                .strip_prefix(&[OPEN])
+                .and_then(|w| w.strip_suffix(&[CLOSE]));
+            let is_usable = inside.is_some_and(|inside| !inside.contains(&CLOSE));
+            if !is_usable || escaped(written) != written {
+                continue;
             }
-        });
-        Self(compiled.collect())
+            let once = escaped(original.as_bytes());
+            let twice = escaped(&once);
+            all.longest = all.longest.max(written.len());
+            all.by_name
+                .entry(written.to_vec())
+                .or_insert(Original { once, twice });
+        }
+        all
     }
 
     /// Whether there are none.
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.by_name.is_empty()
     }
 
     /// The next piece of a text: `raw`, which stands at `at` and waits in `splicer`, as `pending` does.
@@ -113,13 +132,13 @@ impl Placeholders {
         text.extend_from_slice(raw);
         // Offset in the answer of a byte of the last piece.
         let place = |offset: u64| at.saturating_add(offset.saturating_sub(before));
-        let open = self.scan(&text, |placeholder, start, end| {
+        let open = self.scan(&text, |original, start, end| {
             for piece in pending.behind(start) {
                 splicer.edit(piece, Vec::new());
             }
             let original = match escaping {
-                Escaping::Once => &placeholder.once,
-                Escaping::Twice => &placeholder.twice,
+                Escaping::Once => &original.once,
+                Escaping::Twice => &original.twice,
             };
             splicer.edit(place(start)..place(end), original.clone());
         });
@@ -135,29 +154,51 @@ impl Placeholders {
     }
 
     /// Tells the placeholders in `text`; gives where the one begins that may be cut by its end, or the end.
-    fn scan(&self, text: &[u8], mut found: impl FnMut(&Placeholder, u64, u64)) -> u64 {
+    fn scan(&self, text: &[u8], mut found: impl FnMut(&Original, u64, u64)) -> u64 {
         let offset = |rest: &[u8]| length(text).saturating_sub(length(rest));
         let mut rest = text;
         while let Some(at) = rest.iter().position(|byte| *byte == OPEN) {
             rest = rest.get(at..).unwrap_or_default();
-            if let Some((whole, behind)) = self.at(rest) {
-                found(whole, offset(rest), offset(behind));
-                rest = behind;
-            } else if self.0.iter().any(|p| p.written.starts_with(rest)) {
-                return offset(rest);
-            } else {
-                rest = rest.get(1..).unwrap_or_default();
-            }
+            rest = match self.at(rest) {
+                Begins::Placeholder(original, behind) => {
+                    found(original, offset(rest), offset(behind));
+                    behind
+                }
+                Begins::Cut => return offset(rest),
+                Begins::Text => rest.get(1..).unwrap_or_default(),
+            };
         }
         length(text)
     }
 
-    /// The placeholder that `text` begins with, and what follows it.
-    fn at<'t>(&self, text: &'t [u8]) -> Option<(&Placeholder, &'t [u8])> {
-        self.0
-            .iter()
-            .find_map(|p| Some((p, text.strip_prefix(p.written.as_slice())?)))
+    /// What `text` begins with.
+    fn at<'t>(&self, text: &'t [u8]) -> Begins<'_, 't> {
+        let mut bytes = text.iter().take(self.longest);
+        let whole = bytes
+            .position(|byte| *byte == CLOSE)
+            .and_then(|last| text.split_at_checked(last.saturating_add(1)));
+        if let Some((name, behind)) = whole {
+            let original = self.by_name.get(name);
+            return original.map_or(Begins::Text, |original| {
+                Begins::Placeholder(original, behind)
+            });
+        }
+        let from = (Bound::Included(text), Bound::Unbounded);
+        let next = self.by_name.range::<[u8], _>(from).next();
+        match next {
+            Some((name, _)) if name.starts_with(text) => Begins::Cut,
+            _ => Begins::Text,
+        }
     }
+}
+
+/// What a text that begins with [`OPEN`] begins with.
+enum Begins<'p, 't> {
+    /// A placeholder; the original, and what follows it.
+    Placeholder(&'p Original, &'t [u8]),
+    /// What may be the beginning of one.
+    Cut,
+    Text,
 }
 
 #[cfg(test)]
@@ -172,6 +213,8 @@ mod tests {
             pair("[NAME_1]", ""),
             pair("{NOT}", "found"),
             pair("[\"]", "found"),
+            pair("[A]B]", "found"),
+            pair("[NOT", "found"),
         ])
     }
 
@@ -221,6 +264,8 @@ mod tests {
             ["[EMAIL", "_ADDRESS_2]"],
             ["[EMAIL", "[x]"],
             ["{NOT}", "[\"]"],
+            ["[A]", "[A]B] [NOT"],
+            ["[EMAIL_ADDRESS_1 ", "and far more than is long]"],
             ["\\u005bNAME_1]", "[\\u004eAME_1]"],
         ] {
             let (out, pending) = fed(&pieces, Escaping::Once);

@@ -3,7 +3,7 @@
 //! 1. Without a plan nothing happens, and the body is not looked at.
 //! 2. A JSON answer that may be blocked, or told of in a header, is held in the proxy with its headers, at most
 //!    [`OutputRules::held_bytes`], until it was judged. One that is blocked becomes an error, with the server's `usage` beside it, since a
-//!    model worked.
+//!    model worked; the meter is told what was seen of it ([`Withheld`]).
 //! 3. Of an event stream, what was judged passes; where a text may not, an error event ends it, and what the server still sends is
 //!    dropped.
 //! 4. Placeholders are put back on the way out: what guards read is what the model wrote.
@@ -21,7 +21,7 @@ use super::reply::{error_event, error_with_usage};
 use super::restore::Placeholders;
 use crate::decision::ResponseAction;
 use crate::host::{Flow, Headers, Host};
-use crate::metering::Form;
+use crate::metering::{Form, Withheld};
 use crate::metrics::Metric;
 use crate::reply::Fault;
 use crate::request::Endpoint;
@@ -50,8 +50,8 @@ enum Work {
     Events(Box<Events>, Restores),
     /// This instead of the body.
     Instead(Vec<u8>),
-    /// Nothing of the rest.
-    Drop,
+    /// Nothing of the rest; where an error stands for all of it, what it costs.
+    Drop(Option<Box<Withheld>>),
 }
 
 /// Whether bytes of a stream may change.
@@ -109,7 +109,7 @@ impl OutputStream {
 
     /// Whether the answer is not what the server sent.
     pub(crate) fn is_stopped(&self) -> bool {
-        matches!(self.work, Work::Instead(_) | Work::Drop)
+        matches!(self.work, Work::Instead(_) | Work::Drop(_))
     }
 
     /// Bytes of the body that were read before and are still held, while the headers are.
@@ -208,15 +208,17 @@ impl OutputStream {
         let flow = match std::mem::take(&mut self.work) {
             Work::Pass | Work::Planned(_) => Flow::Continue,
             Work::Instead(body) => {
-                host.replace_response_chunk(size, &body);
-                self.work = Work::Drop;
+                self.withhold(host, Withheld::default(), size, &body);
                 Flow::Continue
             }
-            Work::Drop => {
+            Work::Drop(mut withheld) => {
+                if let Some(withheld) = &mut withheld {
+                    withheld.push(host, size);
+                }
                 if size > 0 {
                     host.replace_response_chunk(size, b"");
                 }
-                self.work = Work::Drop;
+                self.work = Work::Drop(withheld);
                 Flow::Continue
             }
             Work::Document(held) => self.document(rules, host, held, (chunk, size), end_of_stream),
@@ -286,8 +288,20 @@ impl OutputStream {
                 .map(<[u8]>::to_vec)
         });
         let error = self.instead(host, usage.as_deref());
-        host.replace_response_chunk(size, &error);
-        self.work = Work::Drop;
+        self.withhold(host, Withheld::json(), size, &error);
+    }
+
+    /// Sends this instead of the server's first `size` bytes, and of all that follow.
+    fn withhold(
+        &mut self,
+        host: &mut impl Host,
+        mut withheld: Withheld,
+        size: usize,
+        error: &[u8],
+    ) {
+        withheld.push(host, size);
+        host.replace_response_chunk(size, error);
+        self.work = Work::Drop(Some(Box::new(withheld)));
     }
 
     fn events<S: Signals>(
@@ -309,7 +323,7 @@ impl OutputStream {
             let endpoint = self.endpoint.unwrap_or(Endpoint::ChatCompletions);
             out.extend(error_event(endpoint, &fault, events.sequence()));
             host.replace_response_chunk(size, &out);
-            self.work = Work::Drop;
+            self.work = Work::Drop(None);
             return Flow::Continue;
         }
         if (blocks || restores == Restores::Yes) && out != chunk {

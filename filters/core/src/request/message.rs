@@ -1,5 +1,6 @@
 //! A message and where its texts stand.
 
+use std::cmp::Reverse;
 use std::ops::Range;
 
 use crate::json::{Span, pieces, unescape_into};
@@ -61,28 +62,35 @@ impl Message {
     /// touches, in order of the parts. Whole characters and escapes: what is touched in part is in the span.
     #[must_use]
     pub fn spans_of(&self, body: &[u8], ranges: &[Range<usize>]) -> Vec<(usize, Span)> {
+        // By their start, the last one first, to be taken from the end as parts come.
+        let mut later: Vec<(usize, Range<usize>)> = ranges.iter().cloned().enumerate().collect();
+        later.sort_unstable_by_key(|(i, range)| Reverse((range.start, *i)));
+        // Those that began and have not ended.
+        let mut open: Vec<(usize, Range<usize>)> = Vec::new();
         let mut spans = Vec::new();
         let mut begin = 0_usize;
         for part in &self.texts {
+            if later.is_empty() && open.is_empty() {
+                break;
+            }
             let raw = body.get(part.clone()).unwrap_or_default();
             let length = pieces(raw).map(|piece| piece.text);
             let end = begin.saturating_add(length.fold(0, usize::saturating_add));
-            let touching: Vec<(usize, Range<usize>)> = ranges
+            while let Some(range) = later.pop_if(|(_, range)| range.start < end) {
+                open.push(range);
+            }
+            let inside = |offset: usize| offset.max(begin).min(end).saturating_sub(begin);
+            let mut touching: Vec<(usize, Range<usize>)> = open
                 .iter()
-                .enumerate()
-                .map(|(i, range)| (i, range.start.max(begin)..range.end.min(end)))
+                .map(|(i, range)| (*i, inside(range.start)..inside(range.end)))
                 .filter(|(_, range)| !range.is_empty())
-                .map(|(i, r)| {
-                    (
-                        i,
-                        r.start.saturating_sub(begin)..r.end.saturating_sub(begin),
-                    )
-                })
                 .collect();
+            touching.sort_unstable_by_key(|(i, _)| *i);
             for (i, span) in raw_spans(raw, touching) {
                 let at = |offset: usize| offset.saturating_add(part.start);
                 spans.push((i, at(span.start)..at(span.end)));
             }
+            open.retain(|(_, range)| range.end > end);
             // The line feed that joins two parts stands nowhere.
             begin = end.saturating_add(1);
         }

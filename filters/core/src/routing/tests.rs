@@ -3,6 +3,7 @@
 mod cache;
 mod guards;
 mod heads;
+mod mask;
 mod memory;
 mod output;
 mod request;

@@ -2,9 +2,10 @@
 
 use super::signals::{Found, Part, Progress, Signals, TextRules, Wanted};
 use crate::decision::{LabelRef, Signal};
-use crate::guard::Findings;
+use crate::guard::{Findings, PiiFinding};
 
-/// `ATTACK` is one, `TOXIC` is toxic, `!` is angry, `ß` is German, `SQL` is the first keyword; nothing else is anything.
+/// `ATTACK` is one, `TOXIC` is toxic, `!` is angry, `ß` is German, `SQL` is the first keyword, what holds an `@` between blanks is a mail
+/// address; nothing else is anything.
 #[derive(Debug)]
 pub(crate) struct Words;
 
@@ -18,6 +19,27 @@ pub(crate) fn tone(name: &str) -> Option<LabelRef> {
         label,
         every_part: false,
     })
+}
+
+fn addresses(parts: &[Part]) -> Vec<PiiFinding> {
+    let mut found = Vec::new();
+    for (part, Part { text, .. }) in parts.iter().enumerate() {
+        let mut start = 0;
+        for word in text.split_inclusive([' ', '\n']) {
+            let end = start + word.trim_end().len();
+            if word.contains('@') {
+                found.push(PiiFinding {
+                    kind: "EMAIL_ADDRESS",
+                    score: 1.0,
+                    part,
+                    start,
+                    end,
+                });
+            }
+            start += word.len();
+        }
+    }
+    found
 }
 
 impl Signals for Words {
@@ -48,7 +70,11 @@ impl Signals for Words {
             guards: Findings {
                 jailbreak: wanted.jailbreak.then(|| found("ATTACK")),
                 toxicity: wanted.toxicity.then(|| found("TOXIC")),
-                ..Findings::default()
+                pii: if wanted.pii {
+                    addresses(&parts)
+                } else {
+                    Vec::new()
+                },
             },
             ..Found::default()
         }

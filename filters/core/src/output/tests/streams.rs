@@ -8,6 +8,7 @@ use crate::config::OnBudget;
 use crate::decision::ResponseAction;
 use crate::host::memory::MemoryHost;
 use crate::host::{Flow, Host as _};
+use crate::metering::{Seen, Usage, Withheld};
 use crate::metrics::Metric;
 use crate::request::Endpoint;
 use crate::routing::words::Words;
@@ -391,6 +392,73 @@ fn what_cannot_be_read_is_blocked_or_passes_as_configured() {
             }
         }
     }
+}
+
+#[test]
+fn what_an_answer_costs_that_cannot_be_read_is_told_to_the_meter() {
+    let text = "all is well ".repeat(500);
+    let large = Api::Chat.document(&text);
+    let reported = Usage {
+        prompt_tokens: Some(3),
+        ..Usage::default()
+    };
+    let length = |text: &str| text.len() as u64;
+    let block = || guard(ResponseAction::Block);
+    for (name, case, usage, text_bytes) in [
+        ("size", case(block(), JSON, &large), reported, length(&text)),
+        (
+            "encoding",
+            case(block(), JSON, &large).header("content-encoding", "gzip"),
+            Usage::default(),
+            length(&large),
+        ),
+        (
+            "encoded stream",
+            case(block(), SSE, &large).header("content-encoding", "gzip"),
+            Usage::default(),
+            length(&large),
+        ),
+        (
+            "form",
+            case(block(), "text/plain", "hello you"),
+            Usage::default(),
+            9,
+        ),
+        (
+            "syntax",
+            case(block(), JSON, "{hello you all"),
+            Usage::default(),
+            14,
+        ),
+    ] {
+        for size in [3, 100_000] {
+            let mut case = Case {
+                plan: block(),
+                headers: case.headers.clone(),
+                chunks: case.chunks.clone(),
+                endpoint: case.endpoint,
+                rules: rules(OnBudget::Block),
+            };
+            // The end of the stream may come by itself.
+            case = case.chunked(size);
+            case.chunks.push(String::new());
+            let mut got = case.run();
+            assert_eq!(
+                (got.header(":status"), got.error_code()),
+                ("502".into(), "response_not_judged".into()),
+                "{name}"
+            );
+            let seen = Withheld::published(&mut got.host);
+            assert_eq!(seen, Some(Seen { usage, text_bytes }), "{name}");
+        }
+    }
+}
+
+#[test]
+fn nothing_is_told_of_an_answer_that_passes() {
+    let body = Api::Chat.document("all is well");
+    let mut got = case(guard(ResponseAction::Block), JSON, &body).run();
+    assert_eq!(Withheld::published(&mut got.host), None);
 }
 
 #[test]

@@ -50,6 +50,26 @@ fn errors_of_the_server_cost_nothing_but_are_counted() {
 }
 
 #[test]
+fn an_answer_that_the_router_withheld_is_charged_what_it_saw() {
+    let error = r#"{"error":{"message":"text","code":"response_not_judged"}}"#;
+    for (withheld, cost, estimated) in [
+        ("40 - - - - - -", (3, 10, 10), Some("true")),
+        ("40 21 - - - - -", (21, 10, 10), Some("true")),
+        ("40 21 8 - - - -", (21, 8, 0), None),
+    ] {
+        let meter = maas();
+        let (mut host, mut stream) = sent_with(&meter, |r| r.prompt_bytes = 9);
+        host.respond("502", "application/json");
+        host.state.insert(state::WITHHELD.into(), withheld.into());
+        respond(&mut stream, &meter, &mut host, &[error]);
+        stream.on_log(&meter, &mut host);
+        assert_eq!(charged(&host), cost, "{withheld}");
+        let told = host.state.get("turnpike.estimated").map(String::as_str);
+        assert_eq!(told, estimated, "{withheld}");
+    }
+}
+
+#[test]
 fn compressed_answers_are_said_to_be_unreadable() {
     let meter = maas();
     let (mut host, mut stream) = sent(&meter);
