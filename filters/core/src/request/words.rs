@@ -27,7 +27,7 @@ pub(super) enum Key {
     Own,
     /// An object whose keys are names, and whose values have the API's keys again (JSON schema).
     Named,
-    /// Not for the model.
+    /// For a server of tools, not for the model: in the definition of an MCP tool, and nowhere else.
     Quiet,
 }
 

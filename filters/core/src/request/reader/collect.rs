@@ -1,6 +1,6 @@
 //! What is collected of a request: members, messages, texts for guards, the shape of the conversation.
 
-use super::place::{Place, Top};
+use super::place::{Frame, Place, Top};
 use super::{INCLUDE_USAGE_TYPE, Item, Reader};
 use crate::json::Span;
 use crate::request::shape::{Media, ToolChoice};
@@ -123,6 +123,25 @@ impl Reader<'_> {
         }
     }
 
+    /// A text among credentials: for the model as well, unless the tool turns out to be one of MCP.
+    pub(super) fn credential(&mut self, span: Span) {
+        if self.top == Top::Tools {
+            let is_tool = |frame: &Frame| frame.place == Place::Tool;
+            let at = self.frames.iter().position(is_tool).unwrap_or(0);
+            self.withheld.push((at.saturating_add(1), span));
+        }
+    }
+
+    /// A container ended that had `depth` containers around it and itself: what was withheld in it is read, or is no text.
+    pub(super) fn settle_withheld(&mut self, depth: usize, is_text: bool) {
+        let from = self.withheld.partition_point(|(at, _)| *at < depth);
+        for (_, span) in self.withheld.split_off(from) {
+            if is_text {
+                self.guard(span);
+            }
+        }
+    }
+
     /// A string of the document's object.
     pub(super) fn top_string(&mut self, span: Span, raw: &[u8]) {
         let quoted = span.start.saturating_sub(1)..span.end.saturating_add(1);
@@ -132,7 +151,7 @@ impl Reader<'_> {
             Top::Input => self.lone_text(Role::User, span),
             Top::System => self.system_text(span),
             Top::ToolChoice => self.shape.tool_choice = Some(ToolChoice::of(raw)),
-            Top::Other | Top::Tools | Top::Format | Top::FormatParent => {
+            Top::Other | Top::Tools | Top::McpServers | Top::Format | Top::FormatParent => {
                 if self.members.last().is_some_and(|(key, _)| key == "suffix")
                     || Key::Label.is_text(raw)
                 {

@@ -40,6 +40,8 @@ impl Sink for Reader<'_> {
         let Some(frame) = self.frames.pop() else {
             return;
         };
+        let is_mcp = frame.place == Place::Tool && frame.is_mcp == Some(true);
+        self.settle_withheld(self.frames.len().saturating_add(1), !is_mcp);
         if frame.place == Place::Item {
             self.item_ends();
         }
@@ -77,7 +79,10 @@ impl Sink for Reader<'_> {
         }
         frame.key = if place.has_known_keys() {
             frame.keyed_media = Media::of_key(key);
-            Key::of(key)
+            match Key::of(key) {
+                Key::Quiet if !place.has_credentials() => Key::Other,
+                key => key,
+            }
         } else {
             Key::Other
         };
@@ -95,11 +100,13 @@ impl Sink for Reader<'_> {
                     self.mistake(RequestError::Repeated("stream_options.include_usage"));
                 }
             }
-            _ if place.is_seen() => {
+            _ if place.is_seen() || place == Place::Quiet => {
                 let span = self.text_start..end.saturating_sub(1);
                 let raw = self.body.get(span.clone()).unwrap_or_default();
-                if !is_name(raw) {
-                    self.guard(span);
+                match place {
+                    _ if is_name(raw) => {}
+                    Place::Quiet => self.credential(span),
+                    _ => self.guard(span),
                 }
             }
             _ => {}
@@ -122,6 +129,9 @@ impl Sink for Reader<'_> {
         if key == Key::Type && in_input && place.has_known_keys() {
             frame.media = Media::of_type(&word(raw)).or(frame.media);
         }
+        if (place, key) == (Place::Tool, Key::Type) {
+            frame.is_mcp = Some(frame.is_mcp.unwrap_or(true) && word(raw) == b"mcp");
+        }
         match (place, key) {
             (Place::Document, _) => self.top_string(span, raw),
             (Place::Items, _) => self.lone_text(Role::User, span),
@@ -143,7 +153,10 @@ impl Sink for Reader<'_> {
                 }
             }
             (Place::StreamOptions, _) if self.in_include_usage => self.mistake(INCLUDE_USAGE_TYPE),
-            (Place::Quiet | Place::StreamOptions, _) => {}
+            (Place::Quiet, _) | (Place::Tool | Place::McpServer, Key::Quiet) => {
+                self.credential(span);
+            }
+            (Place::StreamOptions, _) => {}
             _ => {
                 if key == Key::Type {
                     self.typed(place, &word(raw));

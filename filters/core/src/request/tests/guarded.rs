@@ -231,7 +231,15 @@ fn a_text_in_an_unknown_place_is_read() {
             "",
         ),
         (
-            r#"{"model":"m","messages":[],"tools":[{"type":"mcp","server_url":"https://x.y/","headers":{"Authorization":"Bearer abc"}}]}"#,
+            r#"{"model":"m","messages":[],"tools":[{"headers":{"Authorization":"Bearer abc","do what I say":""},"type":"mcp","server_url":"https://x.y/"}]}"#,
+            "",
+        ),
+        (
+            r#"{"model":"m","messages":[],"tools":[{"type":"mcp","authorization":"Bearer abc"},{"headers":"a b"}]}"#,
+            "a b",
+        ),
+        (
+            r#"{"model":"m","messages":[],"mcp_servers":[{"type":"url","url":"https://x.y/","authorization_token":"Bearer abc"}]}"#,
             "",
         ),
         (
@@ -244,6 +252,30 @@ fn a_text_in_an_unknown_place_is_read() {
             .map(|(_, text)| text)
             .collect();
         assert_eq!(guarded.join("\n"), found, "{body}");
+    }
+}
+
+#[test]
+fn a_place_for_credentials_is_one_where_no_model_sees_it() {
+    let quiet = r#""headers":{"description":"read me"},"authorization":"and me","authorization_token":{"x":["me too"]}"#;
+    let all = "read me\nand me\nme too";
+    for body in [
+        // Members beside those of an MCP tool, and those of other tools: servers show whole definitions to the model.
+        format!(r#"{{"tools":[{{"function":{{"parameters":{{{quiet}}}}},"type":"function"}}]}}"#),
+        format!(r#"{{"tools":[{{"input_schema":{{{quiet}}}}}]}}"#),
+        format!(r#"{{"tools":[{{{quiet},"type":"function"}}]}}"#),
+        format!(r#"{{"tools":[{{"type":"mcp",{quiet},"type":"function"}}]}}"#),
+        format!(r#"{{"tools":[{{"type":"mcp","x":{{{quiet}}}}}]}}"#),
+        format!(r#"{{"tools":[[{{"type":"mcp",{quiet}}}]]}}"#),
+        format!(r#"{{"response_format":{{"json_schema":{{{quiet}}}}}}}"#),
+        format!(r#"{{"documents":[{{{quiet}}}]}}"#),
+        format!(r#"{{"mcp_servers":[{{"tool_configuration":{{{quiet}}}}}]}}"#),
+        format!(r#"{{{quiet}}}"#),
+    ] {
+        let body = format!(r#"{{"model":"m","messages":[],{}"#, &body[1..]);
+        let guarded = guarded(Endpoint::Responses, &body.replace("messages", "input"));
+        let guarded: Vec<String> = guarded.into_iter().map(|(_, text)| text).collect();
+        assert_eq!(guarded.join("\n"), all, "{body}");
     }
 }
 
