@@ -2,7 +2,7 @@
 
 use super::place::{Frame, Place, Top};
 use super::{INCLUDE_USAGE_TYPE, Item, Reader};
-use crate::json::Span;
+use crate::json::{Container, Span};
 use crate::request::shape::{Media, ToolChoice};
 use crate::request::words::{Key, folded, is_name};
 use crate::request::{Message, RequestError, Role};
@@ -132,9 +132,20 @@ impl Reader<'_> {
         }
     }
 
-    /// A container ended that had `depth` containers around it and itself: what was withheld in it is read, or is no text.
-    pub(super) fn settle_withheld(&mut self, depth: usize, is_text: bool) {
-        let from = self.withheld.partition_point(|(at, _)| *at < depth);
+    /// A container ended: what was withheld in it is read, or is no text. An array leaves that to the object around it.
+    pub(super) fn settle_withheld(&mut self, container: Container, frame: &Frame) {
+        let around = self.frames.len();
+        let from = self.withheld.partition_point(|(depth, _)| *depth <= around);
+        let is_text = match frame.place {
+            Place::Tool => frame.is_mcp != Some(true),
+            _ => frame.is_textual,
+        };
+        if container == Container::Array {
+            for (depth, _) in self.withheld.iter_mut().skip(from) {
+                *depth = around;
+            }
+            return;
+        }
         for (_, span) in self.withheld.split_off(from) {
             if is_text {
                 self.guard(span);
@@ -180,7 +191,12 @@ impl Reader<'_> {
     pub(super) fn other_string(&mut self, place: Place, key: Key, span: Span, raw: &[u8]) {
         let is_talk = matches!(self.top, Top::Input | Top::System) || place == Place::Own;
         // Beside the conversation, one word is a setting.
-        if key.is_text(raw) && (is_talk || !is_name(raw)) {
+        let is_setting = !is_talk && is_name(raw);
+        if !key.is_text(raw) {
+            if key == Key::Data {
+                self.withheld.push((self.frames.len(), span));
+            }
+        } else if !is_setting {
             self.guard(span);
         }
     }

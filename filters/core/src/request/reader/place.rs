@@ -149,6 +149,8 @@ pub(super) struct Frame {
     pub(super) keyed_media: Option<Media>,
     /// Whether its `type`, each time that it comes, is that of an MCP tool.
     pub(super) is_mcp: Option<bool>,
+    /// Whether its `type` or media type says that its data is text.
+    pub(super) is_textual: bool,
 }
 
 impl Frame {
@@ -160,6 +162,7 @@ impl Frame {
             media: None,
             keyed_media: None,
             is_mcp: None,
+            is_textual: false,
         }
     }
 

@@ -4,7 +4,7 @@ use super::place::{Frame, Place, Top};
 use super::{INCLUDE_USAGE_TYPE, Reader};
 use crate::json::{Container, Sink, unescape_into};
 use crate::request::shape::Media;
-use crate::request::words::{Key, is_name};
+use crate::request::words::{Key, is_name, is_textual};
 use crate::request::{RequestError, Role};
 
 /// A word of the API, of which nobody writes letters as escapes but who hides something.
@@ -36,12 +36,11 @@ impl Sink for Reader<'_> {
         self.frames.push(frame);
     }
 
-    fn close(&mut self, _container: Container, end: usize) {
+    fn close(&mut self, container: Container, end: usize) {
         let Some(frame) = self.frames.pop() else {
             return;
         };
-        let is_mcp = frame.place == Place::Tool && frame.is_mcp == Some(true);
-        self.settle_withheld(self.frames.len().saturating_add(1), !is_mcp);
+        self.settle_withheld(container, &frame);
         if frame.place == Place::Item {
             self.item_ends();
         }
@@ -129,6 +128,11 @@ impl Sink for Reader<'_> {
         if key == Key::Type && in_input && place.has_known_keys() {
             frame.media = Media::of_type(&word(raw)).or(frame.media);
         }
+        frame.is_textual |= match key {
+            Key::Type => word(raw).ends_with(b"text"),
+            Key::MediaType => is_textual(&word(raw)),
+            _ => false,
+        };
         if (place, key) == (Place::Tool, Key::Type) {
             frame.is_mcp = Some(frame.is_mcp.unwrap_or(true) && word(raw) == b"mcp");
         }
