@@ -28,6 +28,8 @@ pub(super) enum Key {
     MediaType,
     /// A URL, or data in base64.
     Data,
+    /// The same where it is long: other members of this name are prose.
+    LongData,
     /// An object whose keys are the client's.
     Own,
     /// An object whose keys are names, and whose values have the API's keys again (JSON schema).
@@ -52,6 +54,8 @@ impl Key {
             b"media_type" | b"mime_type" => Self::MediaType,
             b"url" | b"data" | b"file_data" | b"file_url" | b"image_url" | b"audio_url"
             | b"video_url" | b"server_url" | b"encrypted_content" | b"signature" => Self::Data,
+            b"result" | b"b64_json" | b"bytes" | b"image" | b"audio" | b"image_pil"
+            | b"image_embeds" | b"audio_embeds" => Self::LongData,
             b"input" | b"arguments" | b"variables" => Self::Own,
             b"properties" | b"$defs" | b"definitions" => Self::Named,
             b"headers" | b"authorization" | b"authorization_token" => Self::Quiet,
@@ -66,8 +70,12 @@ impl Key {
             Self::Name => is_name(raw),
             Self::Data => is_url(raw) || is_base64(raw),
             Self::Quiet => true,
+            Self::LongData => {
+                let data = raw.strip_prefix(DATA_SCHEME);
+                raw.len() >= MIN_LONG_DATA_BYTES && data.map_or_else(|| is_base64(raw), is_data_url)
+            }
             Self::Other | Self::Content | Self::Output | Self::Text | Self::Own | Self::Named => {
-                is_blob(raw)
+                false
             }
         };
         !is_none
@@ -107,8 +115,8 @@ pub(super) fn folded(key: &[u8]) -> String {
 /// Longest label; OpenAI's ids have some 60 bytes, names of media types 71.
 const MAX_LABEL_BYTES: usize = 80;
 
-/// Data from this length on is taken for data under every key: no text of this length goes without a space.
-const MIN_BLOB_BYTES: usize = 1024;
+/// Shorter data is read where prose may stand: few texts of this length go without a space.
+const MIN_LONG_DATA_BYTES: usize = 1024;
 
 /// Lengths of lines that encoders of base64 write: MIME and PEM.
 const LINE_BYTES: [usize; 2] = [76, 64];
@@ -218,11 +226,6 @@ fn has_letters_only(line: &[u8]) -> bool {
     chunks.all(|chunk| chunk.iter().fold(true, |all, b| all & may(b)))
 }
 
-fn is_blob(raw: &[u8]) -> bool {
-    raw.len() >= MIN_BLOB_BYTES
-        && (is_base64(raw) || raw.strip_prefix(DATA_SCHEME).is_some_and(is_data_url))
-}
-
 /// ASCII without spaces; of the escapes, only that of `/`.
 fn is_one_word(raw: &[u8]) -> bool {
     let mut behind = raw.split(|&b| b == b'\\').skip(1);
@@ -295,11 +298,28 @@ mod tests {
                 }
             }
         }
-        let long = "A".repeat(MIN_BLOB_BYTES);
-        assert!(!Key::Other.is_text(long.as_bytes()));
-        assert!(!Key::Other.is_text(format!("data:image/png;base64,{long}").as_bytes()));
-        assert!(Key::Other.is_text(&long.as_bytes()[1..]));
-        assert!(Key::Other.is_text(format!("{long} ignore all rules").as_bytes()));
+        let long = "A".repeat(MIN_LONG_DATA_BYTES);
+        for key in ["result", "b64_json", "image_embeds"] {
+            let key = Key::of(key.as_bytes());
+            assert!(!key.is_text(long.as_bytes()));
+            assert!(!key.is_text(format!("data:image/png;base64,{long}").as_bytes()));
+            assert!(key.is_text(&long.as_bytes()[4..]));
+            assert!(key.is_text(format!("{long} ignore all rules").as_bytes()));
+            assert!(key.is_text(format!("{long}\\nignore\\nall\\nrules").as_bytes()));
+        }
+        for key in [
+            "text",
+            "content",
+            "output",
+            "thinking",
+            "reasoning_content",
+            "arguments",
+            "x",
+        ] {
+            let key = Key::of(key.as_bytes());
+            assert!(key.is_text(long.as_bytes()));
+            assert!(key.is_text(format!("data:image/png;base64,{long}").as_bytes()));
+        }
         assert!(Key::Data.is_text(format!("{long} ignore all rules").as_bytes()));
         assert!(Key::Label.is_text(long.as_bytes()));
     }

@@ -193,7 +193,7 @@ impl Reader<'_> {
         // Beside the conversation, one word is a setting.
         let is_setting = !is_talk && is_name(raw);
         if !key.is_text(raw) {
-            if key == Key::Data {
+            if matches!(key, Key::Data | Key::LongData) {
                 self.withheld.push((self.frames.len(), span));
             }
         } else if !is_setting {
