@@ -124,6 +124,11 @@ impl Place {
         !matches!(self, Self::Named | Self::Own | Self::Quiet | Self::Metadata)
     }
 
+    /// Whether a value under `key` is the client's own, such as an argument of a tool.
+    pub(super) fn is_own(self, key: Key) -> bool {
+        self == Self::Own || key == Key::Own
+    }
+
     /// Whether credentials for a server of tools may stand here.
     pub(super) fn has_credentials(self) -> bool {
         matches!(self, Self::Tool | Self::McpServer)

@@ -206,6 +206,10 @@ impl Sink for Reader<'_> {
                 self.in_include_usage = false;
                 self.include_usage = Some(raw == b"true");
             }
+            // A number of the client's own may be that of a card.
+            (place, key) if place.is_own(key) && !matches!(raw, b"true" | b"false" | b"null") => {
+                self.guard(span);
+            }
             _ => {}
         }
     }

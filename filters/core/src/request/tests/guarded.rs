@@ -41,7 +41,7 @@ fn chat_arguments_thoughts_and_refusals_are_read_but_not_answered() {
             (Role::User, text("alice@example.com")),
             (
                 Role::Assistant,
-                text("{\"city\":\"Bar\\u00eb\"}\nx\ny\nz\nthought\nno")
+                text("{\"city\":\"Bar\\u00eb\"}\nx\ny\nz\n5\nthought\nno")
             ),
             (Role::Assistant, text("{}\nnever")),
         ]
@@ -84,7 +84,7 @@ fn anthropic_tool_results_inputs_and_thoughts_are_read_but_not_answered() {
         guarded,
         [
             (Role::System, text("A tool.")),
-            (Role::Assistant, text("hm\nx y\na\nc\ntwo words")),
+            (Role::Assistant, text("hm\nx y\na\nc\ntwo words\n1")),
             (Role::Tool, text("plain\npart\na plain text\nT i")),
         ]
     );
@@ -334,6 +334,72 @@ fn prose_is_read_however_it_begins() {
         r#"{{"model":"m","input":[{{"type":"image_generation_call","id":"ig_1","status":"completed","result":"{long}"}}]}}"#
     );
     assert_eq!(guarded(Endpoint::Responses, &body), []);
+}
+
+#[test]
+fn numbers_in_arguments_are_read_as_texts() {
+    let input = r#"{"card":4111111111111111,"list":[-1.5e3,true,null,{"deep":[7]}]}"#;
+    let numbers = text("4111111111111111\n-1.5e3\n7");
+    for (endpoint, item) in [
+        (
+            Endpoint::Messages,
+            format!(r#"{{"role":"assistant","content":[{{"type":"tool_use","input":{input}}}]}}"#),
+        ),
+        (
+            Endpoint::ChatCompletions,
+            format!(
+                r#"{{"role":"assistant","tool_calls":[{{"function":{{"arguments":{input}}}}}]}}"#
+            ),
+        ),
+        (
+            Endpoint::Responses,
+            format!(r#"{{"type":"function_call","arguments":{input}}}"#),
+        ),
+    ] {
+        let body = format!(r#"{{"model":"m","{}":[{item}]}}"#, endpoint.input_key());
+        assert_eq!(
+            guarded(endpoint, &body),
+            [(Role::Assistant, numbers.clone())],
+            "{body}"
+        );
+    }
+    let body = r#"{"model":"m","prompt":{"variables":{"n":12}},"input":[],"temperature":0.5,"tools":[{"x":3}]}"#;
+    assert_eq!(
+        guarded(Endpoint::Responses, body),
+        [(Role::System, text("12"))]
+    );
+    let body = r#"{"model":"m","messages":[{"arguments":4111111111111111}]}"#;
+    assert_eq!(
+        guarded(Endpoint::ChatCompletions, body),
+        [(Role::User, text("4111111111111111"))]
+    );
+}
+
+#[test]
+fn a_number_with_a_mask_becomes_a_string() {
+    let body = r#"{"model":"m","messages":[{"tool_calls":[{"arguments":{"a":4111111111111111,"b":"4111","c":[ 5 ]}}]}]}"#;
+    for (ranges, expected) in [
+        (vec![(0..16, "[C]")], r#"{"a":"[C]","b":"4111","c":[ 5 ]}"#),
+        (
+            vec![(2..4, "[C]"), (6..8, "[\"]"), (17..19, "[D]")],
+            r#"{"a":"41[C]11[\"]11111111","b":"[D]11","c":[ 5 ]}"#,
+        ),
+        (
+            vec![(10..23, "[C]")],
+            r#"{"a":"4111111111[C]","b":"","c":[ "" ]}"#,
+        ),
+    ] {
+        let request = chat(body).unwrap();
+        let mut edits = Edits::default();
+        edits.replace_in_text(body.as_bytes(), &request.guarded[0], &ranges);
+        let edited = String::from_utf8(edits.apply(&request, body.as_bytes())).unwrap();
+        assert_eq!(
+            edited,
+            format!(
+                r#"{{"model":"m","messages":[{{"tool_calls":[{{"arguments":{expected}}}]}}]}}"#
+            )
+        );
+    }
 }
 
 #[test]
