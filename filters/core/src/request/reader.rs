@@ -44,6 +44,8 @@ pub(super) struct Reader<'b> {
     guarded: Vec<Message>,
     /// Whether the last entry of `guarded` is of the message or member in progress.
     is_guarding: bool,
+    /// Texts that guards read or not, as the end of an open container will tell; each with the number of containers around it.
+    withheld: Vec<(usize, Span)>,
     has_system_text: bool,
     shape: Shape,
     /// First mistake that does not end the reading.
@@ -71,6 +73,7 @@ impl<'b> Reader<'b> {
             item: Item::default(),
             guarded: Vec::new(),
             is_guarding: false,
+            withheld: Vec::new(),
             has_system_text: false,
             shape: Shape::default(),
             mistake: None,

@@ -1,8 +1,8 @@
 //! What is collected of a request: members, messages, texts for guards, the shape of the conversation.
 
-use super::place::{Place, Top};
+use super::place::{Frame, Place, Top};
 use super::{INCLUDE_USAGE_TYPE, Item, Reader};
-use crate::json::Span;
+use crate::json::{Container, Span};
 use crate::request::shape::{Media, ToolChoice};
 use crate::request::words::{Key, folded, is_name};
 use crate::request::{Message, RequestError, Role};
@@ -123,6 +123,36 @@ impl Reader<'_> {
         }
     }
 
+    /// A text among credentials: for the model as well, unless the tool turns out to be one of MCP.
+    pub(super) fn credential(&mut self, span: Span) {
+        if self.top == Top::Tools {
+            let is_tool = |frame: &Frame| frame.place == Place::Tool;
+            let at = self.frames.iter().position(is_tool).unwrap_or(0);
+            self.withheld.push((at.saturating_add(1), span));
+        }
+    }
+
+    /// A container ended: what was withheld in it is read, or is no text. An array leaves that to the object around it.
+    pub(super) fn settle_withheld(&mut self, container: Container, frame: &Frame) {
+        let around = self.frames.len();
+        let from = self.withheld.partition_point(|(depth, _)| *depth <= around);
+        let is_text = match frame.place {
+            Place::Tool => frame.is_mcp != Some(true),
+            _ => frame.is_textual,
+        };
+        if container == Container::Array {
+            for (depth, _) in self.withheld.iter_mut().skip(from) {
+                *depth = around;
+            }
+            return;
+        }
+        for (_, span) in self.withheld.split_off(from) {
+            if is_text {
+                self.guard(span);
+            }
+        }
+    }
+
     /// A string of the document's object.
     pub(super) fn top_string(&mut self, span: Span, raw: &[u8]) {
         let quoted = span.start.saturating_sub(1)..span.end.saturating_add(1);
@@ -132,7 +162,7 @@ impl Reader<'_> {
             Top::Input => self.lone_text(Role::User, span),
             Top::System => self.system_text(span),
             Top::ToolChoice => self.shape.tool_choice = Some(ToolChoice::of(raw)),
-            Top::Other | Top::Tools | Top::Format | Top::FormatParent => {
+            Top::Other | Top::Tools | Top::McpServers | Top::Format | Top::FormatParent => {
                 if self.members.last().is_some_and(|(key, _)| key == "suffix")
                     || Key::Label.is_text(raw)
                 {
@@ -161,7 +191,12 @@ impl Reader<'_> {
     pub(super) fn other_string(&mut self, place: Place, key: Key, span: Span, raw: &[u8]) {
         let is_talk = matches!(self.top, Top::Input | Top::System) || place == Place::Own;
         // Beside the conversation, one word is a setting.
-        if key.is_text(raw) && (is_talk || !is_name(raw)) {
+        let is_setting = !is_talk && is_name(raw);
+        if !key.is_text(raw) {
+            if matches!(key, Key::Data | Key::LongData) {
+                self.withheld.push((self.frames.len(), span));
+            }
+        } else if !is_setting {
             self.guard(span);
         }
     }

@@ -16,6 +16,8 @@ pub(super) enum Top {
     System,
     /// `tools` and, before it, `functions`
     Tools,
+    /// `mcp_servers` (Anthropic)
+    McpServers,
     /// `tool_choice` and, before it, `function_call`
     ToolChoice,
     Metadata,
@@ -37,6 +39,7 @@ impl Top {
             b"system" | b"instructions" => Self::System,
             _ if key == endpoint.input_key().as_bytes() => Self::Input,
             b"tools" | b"functions" => Self::Tools,
+            b"mcp_servers" => Self::McpServers,
             b"tool_choice" | b"function_call" => Self::ToolChoice,
             b"metadata" => Self::Metadata,
             b"response_format" | b"output_format" => Self::Format,
@@ -61,6 +64,10 @@ pub(super) enum Place {
     System,
     SystemPart,
     Tools,
+    /// The definition of one, whatever its type
+    Tool,
+    McpServers,
+    McpServer,
     ToolChoice,
     Format,
     FormatParent,
@@ -85,6 +92,7 @@ impl Place {
                 Top::Input if !is_object => Self::Items,
                 Top::System if !is_object => Self::System,
                 Top::Tools if !is_object => Self::Tools,
+                Top::McpServers if !is_object => Self::McpServers,
                 Top::ToolChoice if is_object => Self::ToolChoice,
                 Top::Format if is_object => Self::Format,
                 Top::FormatParent if is_object => Self::FormatParent,
@@ -99,6 +107,8 @@ impl Place {
             (Self::Item, Key::Content | Key::Output) if !is_object => Self::Content,
             (Self::Content, _) if is_object => Self::Part,
             (Self::System, _) if is_object => Self::SystemPart,
+            (Self::Tools, _) if is_object => Self::Tool,
+            (Self::McpServers, _) if is_object => Self::McpServer,
             (Self::FormatParent, Key::Label) if is_object => Self::Format,
             (Self::Quiet | Self::Metadata | Self::StreamOptions, _) | (_, Key::Quiet) => {
                 Self::Quiet
@@ -112,6 +122,16 @@ impl Place {
     /// Whether keys say what their values are.
     pub(super) fn has_known_keys(self) -> bool {
         !matches!(self, Self::Named | Self::Own | Self::Quiet | Self::Metadata)
+    }
+
+    /// Whether a value under `key` is the client's own, such as an argument of a tool.
+    pub(super) fn is_own(self, key: Key) -> bool {
+        self == Self::Own || key == Key::Own
+    }
+
+    /// Whether credentials for a server of tools may stand here.
+    pub(super) fn has_credentials(self) -> bool {
+        matches!(self, Self::Tool | Self::McpServer)
     }
 
     pub(super) fn is_seen(self) -> bool {
@@ -132,6 +152,10 @@ pub(super) struct Frame {
     pub(super) media: Option<Media>,
     /// What the key says, if a value follows.
     pub(super) keyed_media: Option<Media>,
+    /// Whether its `type`, each time that it comes, is that of an MCP tool.
+    pub(super) is_mcp: Option<bool>,
+    /// Whether its `type` or media type says that its data is text.
+    pub(super) is_textual: bool,
 }
 
 impl Frame {
@@ -142,6 +166,8 @@ impl Frame {
             key,
             media: None,
             keyed_media: None,
+            is_mcp: None,
+            is_textual: false,
         }
     }
 

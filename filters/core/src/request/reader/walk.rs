@@ -4,7 +4,7 @@ use super::place::{Frame, Place, Top};
 use super::{INCLUDE_USAGE_TYPE, Reader};
 use crate::json::{Container, Sink, unescape_into};
 use crate::request::shape::Media;
-use crate::request::words::{Key, is_name};
+use crate::request::words::{Key, is_name, is_textual};
 use crate::request::{RequestError, Role};
 
 /// A word of the API, of which nobody writes letters as escapes but who hides something.
@@ -36,10 +36,11 @@ impl Sink for Reader<'_> {
         self.frames.push(frame);
     }
 
-    fn close(&mut self, _container: Container, end: usize) {
+    fn close(&mut self, container: Container, end: usize) {
         let Some(frame) = self.frames.pop() else {
             return;
         };
+        self.settle_withheld(container, &frame);
         if frame.place == Place::Item {
             self.item_ends();
         }
@@ -77,7 +78,10 @@ impl Sink for Reader<'_> {
         }
         frame.key = if place.has_known_keys() {
             frame.keyed_media = Media::of_key(key);
-            Key::of(key)
+            match Key::of(key) {
+                Key::Quiet if !place.has_credentials() => Key::Other,
+                key => key,
+            }
         } else {
             Key::Other
         };
@@ -95,11 +99,13 @@ impl Sink for Reader<'_> {
                     self.mistake(RequestError::Repeated("stream_options.include_usage"));
                 }
             }
-            _ if place.is_seen() => {
+            _ if place.is_seen() || place == Place::Quiet => {
                 let span = self.text_start..end.saturating_sub(1);
                 let raw = self.body.get(span.clone()).unwrap_or_default();
-                if !is_name(raw) {
-                    self.guard(span);
+                match place {
+                    _ if is_name(raw) => {}
+                    Place::Quiet => self.credential(span),
+                    _ => self.guard(span),
                 }
             }
             _ => {}
@@ -122,6 +128,14 @@ impl Sink for Reader<'_> {
         if key == Key::Type && in_input && place.has_known_keys() {
             frame.media = Media::of_type(&word(raw)).or(frame.media);
         }
+        frame.is_textual |= match key {
+            Key::Type => word(raw).ends_with(b"text"),
+            Key::MediaType => is_textual(&word(raw)),
+            _ => false,
+        };
+        if (place, key) == (Place::Tool, Key::Type) {
+            frame.is_mcp = Some(frame.is_mcp.unwrap_or(true) && word(raw) == b"mcp");
+        }
         match (place, key) {
             (Place::Document, _) => self.top_string(span, raw),
             (Place::Items, _) => self.lone_text(Role::User, span),
@@ -143,7 +157,10 @@ impl Sink for Reader<'_> {
                 }
             }
             (Place::StreamOptions, _) if self.in_include_usage => self.mistake(INCLUDE_USAGE_TYPE),
-            (Place::Quiet | Place::StreamOptions, _) => {}
+            (Place::Quiet, _) | (Place::Tool | Place::McpServer, Key::Quiet) => {
+                self.credential(span);
+            }
+            (Place::StreamOptions, _) => {}
             _ => {
                 if key == Key::Type {
                     self.typed(place, &word(raw));
@@ -188,6 +205,10 @@ impl Sink for Reader<'_> {
             (Place::StreamOptions, _) if self.in_include_usage => {
                 self.in_include_usage = false;
                 self.include_usage = Some(raw == b"true");
+            }
+            // A number of the client's own may be that of a card.
+            (place, key) if place.is_own(key) && !matches!(raw, b"true" | b"false" | b"null") => {
+                self.guard(span);
             }
             _ => {}
         }
