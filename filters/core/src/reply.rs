@@ -36,6 +36,8 @@ pub enum Fault {
     ResponseUnread(&'static str),
     /// Guards could not read the request within `guards.budget_ms`, and `guards.on_budget` is `block`.
     NotJudged,
+    /// This member holds token ids or embeddings, and a guard would have to read it.
+    Unreadable(&'static str),
     /// A decision answers by itself, and the API has no answer of text.
     NoAnswer,
     /// Only those may ask whom `explain.trusted` names.
@@ -51,7 +53,7 @@ impl Fault {
     #[must_use]
     pub fn status(&self) -> u16 {
         match self {
-            Self::BadRequest(_) | Self::RepeatedHeader(_) => 400,
+            Self::BadRequest(_) | Self::RepeatedHeader(_) | Self::Unreadable(_) => 400,
             Self::Unauthenticated | Self::InvalidToken => 401,
             Self::UnknownModel(_) | Self::UnknownPath(_) => 404,
             Self::MethodNotAllowed => 405,
@@ -81,6 +83,7 @@ impl Fault {
             Self::ResponseBlocked(_) => "response_blocked",
             Self::ResponseUnread(_) => "response_not_judged",
             Self::NotJudged => "guard_budget_exceeded",
+            Self::Unreadable(_) => "unreadable_input",
             Self::NoAnswer => "not_served",
             Self::NotTrusted => "not_trusted",
             Self::Internal(_) => "internal_error",
@@ -126,6 +129,13 @@ impl Fault {
                 "The request is too long to be checked by the guards in time; send less text."
                     .into()
             }
+            Self::Unreadable(member) => {
+                let what = match *member {
+                    "prompt_embeds" => "embeddings",
+                    _ => "token ids",
+                };
+                format!("The guards cannot read {what}, as in '{member}'; send text.")
+            }
             Self::NotTrusted => "Only trusted callers may ask for explanations.".into(),
             Self::NoAnswer => "Requests of this kind are not served.".into(),
             Self::Internal(what) => format!("Internal error: {what}."),
@@ -141,6 +151,7 @@ impl Fault {
                 kind: self.kind().into(),
                 param: match self {
                     Self::UnknownModel(_) => Some("model".into()),
+                    Self::Unreadable(member) => Some((*member).into()),
                     _ => None,
                 },
                 code: Some(self.code().into()),

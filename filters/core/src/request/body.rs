@@ -20,6 +20,8 @@ pub struct Request {
     /// Texts that only guards read, since nobody answers to them: arguments and results of tools, thoughts, definitions of tools, whatever
     /// else a model may see. One entry for each message or top-level member that has some, in order.
     pub guarded: Vec<Message>,
+    /// A member that speaks to the model in no text, so that no guard can read it: token ids or embeddings of a completion.
+    pub unread: Option<&'static str>,
     /// What the conversation consists of.
     pub shape: Shape,
     /// Top-level keys and their values, in order.

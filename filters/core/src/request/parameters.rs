@@ -2,6 +2,7 @@
 
 use super::words::folded;
 use super::{Edits, Endpoint, Request};
+use crate::json::unescape_into;
 
 impl Endpoint {
     /// Top-level members that the API's reference documents (OpenAI, Anthropic; 2026-11).
@@ -21,24 +22,43 @@ impl Request {
     /// A top-level number, also where a string holds one, as servers read it (Pydantic).
     #[must_use]
     pub fn number(&self, key: &str, body: &[u8]) -> Option<f64> {
-        number(body.get(self.member(key)?)?)
+        let json = body.get(self.member(key)?)?;
+        let text = json.strip_prefix(b"\"").and_then(|j| j.strip_suffix(b"\""));
+        let Some(text) = text else {
+            return plain_number(json);
+        };
+        let mut unescaped = Vec::new();
+        unescape_into(text, &mut unescaped);
+        unescaped.retain(|&b| b != b'_');
+        std::str::from_utf8(&unescaped).ok()?.trim().parse().ok()
+    }
+
+    /// Whether a top-level member is sent, as a JSON number of at least `least` each time that it comes.
+    #[must_use]
+    pub fn has_number(&self, key: &str, body: &[u8], least: f64) -> bool {
+        let mut values = self.members.iter().filter(|(k, _)| k == key).peekable();
+        values.peek().is_some()
+            && values.all(|(_, span)| {
+                let number = body.get(span.clone()).and_then(plain_number);
+                number.is_some_and(|n| n >= least)
+            })
     }
 }
 
 impl Edits {
-    /// Lowers a top-level number to `max` where it is more; tells whether it did. What is not sent, or no number, stays.
+    /// Sets a top-level number to `max` where it is more, and whatever else is sent there: servers differ in what they take for a number,
+    /// and some in what less than none means. What is not sent, or `null`, stays. Tells whether it set it.
     pub fn limit(&mut self, request: &Request, body: &[u8], key: &str, max: u64) -> bool {
         let name = folded(key.as_bytes());
         let max_json = max.to_string();
         // As precise as the number it is compared with.
         let max: f64 = max_json.parse().unwrap_or(f64::MAX);
+        let is_within = |json: &[u8]| {
+            json == b"null" || plain_number(json).is_some_and(|n| (0.0..=max).contains(&n))
+        };
         let mut members = request.members.iter();
         let is_more = members.any(|(k, span)| {
-            folded(k.as_bytes()) == name
-                && body
-                    .get(span.clone())
-                    .and_then(number)
-                    .is_some_and(|n| n > max)
+            folded(k.as_bytes()) == name && !body.get(span.clone()).is_some_and(is_within)
         });
         if is_more {
             self.set_member(key, &max_json);
@@ -47,13 +67,8 @@ impl Edits {
     }
 }
 
-fn number(json: &[u8]) -> Option<f64> {
-    let text = json.strip_prefix(b"\"").and_then(|j| j.strip_suffix(b"\""));
-    std::str::from_utf8(text.unwrap_or(json))
-        .ok()?
-        .trim()
-        .parse()
-        .ok()
+fn plain_number(json: &[u8]) -> Option<f64> {
+    std::str::from_utf8(json).ok()?.parse().ok()
 }
 
 const CHAT_COMPLETIONS: &[&str] = &[

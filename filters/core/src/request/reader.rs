@@ -46,6 +46,8 @@ pub(super) struct Reader<'b> {
     is_guarding: bool,
     /// Texts that guards read or not, as the end of an open container will tell; each with the number of containers around it.
     withheld: Vec<(usize, Span)>,
+    /// Whether ids of tokens stand in the prompt of a completion.
+    has_token_ids: bool,
     has_system_text: bool,
     shape: Shape,
     /// First mistake that does not end the reading.
@@ -74,6 +76,7 @@ impl<'b> Reader<'b> {
             guarded: Vec::new(),
             is_guarding: false,
             withheld: Vec::new(),
+            has_token_ids: false,
             has_system_text: false,
             shape: Shape::default(),
             mistake: None,
@@ -100,6 +103,14 @@ impl<'b> Reader<'b> {
         if !self.members.iter().any(|(k, _)| k == input) {
             return Err(RequestError::Missing(input));
         }
+        let embeds = self.members.iter().any(|(key, span)| {
+            key == "prompt_embeds" && self.body.get(span.clone()) != Some(b"null")
+        });
+        let unread = match (self.has_token_ids, embeds) {
+            (true, _) => Some(input),
+            (false, true) => Some("prompt_embeds"),
+            (false, false) => None,
+        };
         let raw = model_span.start.saturating_add(1)..model_span.end.saturating_sub(1);
         let mut model = Vec::new();
         // What is neither text nor scalar has no span.
@@ -112,6 +123,7 @@ impl<'b> Reader<'b> {
             include_usage: self.include_usage,
             messages: self.messages,
             guarded: self.guarded,
+            unread,
             shape: self.shape,
             members: self.members,
             start: self.start,

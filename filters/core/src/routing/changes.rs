@@ -165,8 +165,19 @@ fn limit(
     for param in &params.blocked_params {
         edits.remove_member(param);
     }
+    let is_blocked = |key: &str| {
+        let mut blocked = params.blocked_params.iter();
+        blocked.any(|param| param.eq_ignore_ascii_case(key))
+    };
     if let Some(max) = params.max_n {
-        edits.limit(request, body, "n", max);
+        let keys: &[&str] = match endpoint {
+            // Answers that are made to choose from cost as much.
+            Endpoint::ChatCompletions | Endpoint::Completions => &["n", "best_of"],
+            _ => &["n"],
+        };
+        for key in keys.iter().filter(|key| !is_blocked(key)) {
+            edits.limit(request, body, key, max);
+        }
     }
     let Some(max) = params.max_tokens_limit else {
         return;
@@ -177,10 +188,14 @@ fn limit(
         Endpoint::Responses => &["max_output_tokens"],
         Endpoint::Embeddings => &[],
     };
+    // A completion may ask for no token, to have its prompt scored; elsewhere a server may take 0 for nothing said.
+    let least = match endpoint {
+        Endpoint::Completions => 0.0,
+        _ => 1.0,
+    };
     let mut is_limited = false;
-    for key in keys {
-        edits.limit(request, body, key, max);
-        is_limited |= request.number(key, body).is_some();
+    for key in keys.iter().filter(|key| !is_blocked(key)) {
+        is_limited |= edits.limit(request, body, key, max) || request.has_number(key, body, least);
     }
     // Who says nothing would have no limit.
     if let Some(key) = keys.first().filter(|_| !is_limited) {
@@ -302,5 +317,87 @@ decisions: [{{name: d, rules: {{}}, modelRefs: [{{model: m, use_reasoning: true,
         let (body, _) = edited(plugin, &chat(), false);
         assert_eq!(body["max_completion_tokens"], 100);
         assert_eq!(body.get("n"), None);
+    }
+
+    #[test]
+    fn nothing_that_a_server_may_read_as_more_passes_a_limit() {
+        let yaml = "
+model_config: {m: {}}
+decisions: [{name: d, rules: {}, modelRefs: [{model: m}], plugins: [{type: request_params, configuration: {blocked_params: ['BLOCKED'], max_tokens_limit: 100, max_n: 2}}]}]
+";
+        let (chat, completions) = (Endpoint::ChatCompletions, Endpoint::Completions);
+        for (endpoint, blocked, sent, expected) in [
+            (
+                chat,
+                "x",
+                r#""max_completion_tokens":"1_000_000","max_tokens":5"#,
+                r#""max_completion_tokens":100,"max_tokens":5"#,
+            ),
+            (chat, "x", r#""max_tokens":"\u0035""#, r#""max_tokens":100"#),
+            (
+                chat,
+                "x",
+                r#""max_tokens":null"#,
+                r#""max_completion_tokens":100,"max_tokens":null"#,
+            ),
+            (
+                chat,
+                "x",
+                r#""max_tokens":5,"max_tokens":null"#,
+                r#""max_completion_tokens":100,"max_tokens":5,"max_tokens":null"#,
+            ),
+            (
+                chat,
+                "x",
+                r#""max_tokens":0"#,
+                r#""max_completion_tokens":100,"max_tokens":0"#,
+            ),
+            (chat, "x", r#""max_tokens":-1"#, r#""max_tokens":100"#),
+            (
+                chat,
+                "x",
+                r#""max_tokens":5,"n":"3""#,
+                r#""max_tokens":5,"n":2"#,
+            ),
+            (
+                chat,
+                "max_tokens",
+                r#""max_tokens":5"#,
+                r#""max_completion_tokens":100"#,
+            ),
+            (chat, "n", r#""max_tokens":5,"n":3"#, r#""max_tokens":5"#),
+            (
+                completions,
+                "x",
+                r#""max_tokens":0,"echo":true"#,
+                r#""max_tokens":0,"echo":true"#,
+            ),
+            (
+                completions,
+                "x",
+                r#""max_tokens":5,"best_of":20"#,
+                r#""max_tokens":5,"best_of":2"#,
+            ),
+            (
+                completions,
+                "x",
+                r#""max_tokens":5,"best_of":"2_0","n":1"#,
+                r#""max_tokens":5,"best_of":2,"n":1"#,
+            ),
+        ] {
+            let config: Config = serde_saphyr::from_str(&yaml.replace("BLOCKED", blocked)).unwrap();
+            let decision = &config.decisions[0];
+            let changes = Changes::compile(&config, &decision.model_refs[0], Some(decision));
+            let body = format!(r#"{{{sent},"model":"m","{}":[]}}"#, endpoint.input_key());
+            let request = Request::parse(endpoint, body.as_bytes()).unwrap();
+            let mut edits = Edits::default();
+            changes.edit(&mut edits, endpoint, &request, body.as_bytes(), 0, false);
+            let edited = String::from_utf8(edits.apply(&request, body.as_bytes())).unwrap();
+            let expected = format!(
+                r#"{{{expected},"model":"m","{}":[]}}"#,
+                endpoint.input_key()
+            );
+            assert_eq!(edited, expected, "{sent}");
+        }
     }
 }

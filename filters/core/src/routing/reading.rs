@@ -52,6 +52,11 @@ impl<S: Signals> RouterStream<S> {
             Some(route)
         };
         let wanted = router.wanted(route.as_deref(), is_auto);
+        if wanted.guards()
+            && let Some(member) = work.request.unread
+        {
+            return refuse(host, &Fault::Unreadable(member));
+        }
         if !wanted.any() {
             return self.with_found(router, host, work, route, &Found::default());
         }

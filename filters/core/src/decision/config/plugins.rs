@@ -159,7 +159,7 @@ pub struct RequestParamsPluginConfig {
     /// Most tokens of an answer: a higher `max_tokens`, `max_completion_tokens` or `max_output_tokens` is lowered, a missing one set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_tokens_limit: Option<u64>,
-    /// Most answers: a higher `n` is lowered.
+    /// Most answers: a higher `n`, or `best_of`, is lowered.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_n: Option<u64>,
     /// Whether parameters that the API does not document are taken out.

@@ -5,7 +5,7 @@ use super::{INCLUDE_USAGE_TYPE, Item, Reader};
 use crate::json::{Container, Span};
 use crate::request::shape::{Media, ToolChoice};
 use crate::request::words::{Key, folded, is_name};
-use crate::request::{Message, RequestError, Role};
+use crate::request::{Endpoint, Message, RequestError, Role};
 
 impl Reader<'_> {
     pub(super) fn mistake(&mut self, error: RequestError) {
@@ -30,6 +30,11 @@ impl Reader<'_> {
         self.is_guarding = false;
         self.members
             .push((String::from_utf8_lossy(key).into_owned(), 0..0));
+    }
+
+    /// Whether what comes belongs to the prompt of a completion. Strings of lists in it are ids to servers that are lax about types.
+    pub(super) fn is_prompt(&self) -> bool {
+        self.endpoint == Endpoint::Completions && self.top == Top::Input
     }
 
     /// The top-level key that may come only once and in lower case, if `key` is one.

@@ -136,6 +136,9 @@ impl Sink for Reader<'_> {
         if (place, key) == (Place::Tool, Key::Type) {
             frame.is_mcp = Some(frame.is_mcp.unwrap_or(true) && word(raw) == b"mcp");
         }
+        if self.is_prompt() && place == Place::Known {
+            self.has_token_ids = true;
+        }
         match (place, key) {
             (Place::Document, _) => self.top_string(span, raw),
             (Place::Items, _) => self.lone_text(Role::User, span),
@@ -180,7 +183,11 @@ impl Sink for Reader<'_> {
             return;
         };
         frame.keyed_media = None;
-        match (frame.place, frame.key) {
+        let (place, key) = (frame.place, frame.key);
+        if self.is_prompt() && raw != b"null" {
+            self.has_token_ids = true;
+        }
+        match (place, key) {
             (Place::Document, _) => {
                 match self.top {
                     Top::Model => self.model = Some((span.clone(), false)),

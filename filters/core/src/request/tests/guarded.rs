@@ -150,7 +150,7 @@ fn completions_and_embeddings_are_read_in_every_form() {
         ),
         (
             Endpoint::Completions,
-            r#"{"model":"m","prompt":[[1,2],["c d"]]}"#,
+            r#"{"model":"m","prompt":{"x":["c d"]}}"#,
             vec![],
             vec!["c d"],
         ),
@@ -399,6 +399,54 @@ fn a_number_with_a_mask_becomes_a_string() {
                 r#"{{"model":"m","messages":[{{"tool_calls":[{{"arguments":{expected}}}]}}]}}"#
             )
         );
+    }
+}
+
+#[test]
+fn token_ids_and_embeddings_are_told_from_texts() {
+    let (completions, prompt) = (Endpoint::Completions, Some("prompt"));
+    for (endpoint, body, unread) in [
+        (completions, r#"{"model":"m","prompt":"a"}"#, None),
+        (
+            completions,
+            r#"{"model":"m","prompt":["1","a"],"n":2}"#,
+            None,
+        ),
+        (
+            completions,
+            r#"{"model":"m","prompt":null,"prompt_embeds":null}"#,
+            None,
+        ),
+        (completions, r#"{"model":"m","prompt":[1,2]}"#, prompt),
+        (completions, r#"{"model":"m","prompt":[[1,2]]}"#, prompt),
+        (completions, r#"{"model":"m","prompt":["a",[1]]}"#, prompt),
+        // Servers that are lax about types read ids (Pydantic).
+        (completions, r#"{"model":"m","prompt":[["1","2"]]}"#, prompt),
+        (completions, r#"{"model":"m","prompt":[true]}"#, prompt),
+        (
+            completions,
+            r#"{"model":"m","prompt":"","prompt_embeds":"AAAA"}"#,
+            Some("prompt_embeds"),
+        ),
+        (
+            completions,
+            r#"{"model":"m","prompt":"","prompt_embeds":["AAAA"]}"#,
+            Some("prompt_embeds"),
+        ),
+        // Nobody answers to embeddings, and the usual libraries send them ids.
+        (
+            Endpoint::Embeddings,
+            r#"{"model":"m","input":[[1,2]]}"#,
+            None,
+        ),
+        (
+            Endpoint::Responses,
+            r#"{"model":"m","input":[{"x":1}]}"#,
+            None,
+        ),
+    ] {
+        let request = Request::parse(endpoint, body.as_bytes()).unwrap();
+        assert_eq!(request.unread, unread, "{body}");
     }
 }
 

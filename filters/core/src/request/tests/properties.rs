@@ -233,9 +233,10 @@ impl Edit {
             }),
             Self::Strip => {}
             Self::Limit(key, max) => {
-                let number =
-                    |json: &str| -> Option<f64> { json.trim_matches('"').trim().parse().ok() };
-                let is_more = |v: &str| number(v).is_some_and(|n| n > *max as f64);
+                let is_more = |v: &str| match v.trim().parse::<f64>() {
+                    Ok(n) => n < 0.0 || n > *max as f64,
+                    Err(_) => v.trim() != "null",
+                };
                 if sent.iter().any(|(k, v)| same(k, key) && is_more(v)) {
                     set(members, key, |_| tree(&max.to_string()));
                 }

@@ -41,6 +41,41 @@ fn bad_bodies_and_unknown_models_are_refused() {
 }
 
 #[test]
+fn a_prompt_that_no_guard_can_read_is_refused_where_one_applies() {
+    let guarded = "prompt_guard: {enabled: true}";
+    for model in ["auto", "small"] {
+        for (body, param, said) in [
+            (r#""prompt":[[1,2]]"#, "prompt", "token ids"),
+            (
+                r#""prompt":"","prompt_embeds":"AAAA""#,
+                "prompt_embeds",
+                "embeddings",
+            ),
+        ] {
+            let body = format!(r#"{{"model":"{model}",{body}}}"#);
+            let mut host = MemoryHost::post("/v1/completions", &[], &body);
+            let (_, flow) = run(&router_with(guarded), &mut host);
+            assert_eq!(flow, Flow::Pause);
+            assert_eq!(
+                error_code(&host),
+                (400, "unreadable_input".to_owned()),
+                "{body}"
+            );
+            assert_eq!(host.counter(Metric::Errors, &["unreadable_input"]), 1);
+            let reply: serde_json::Value =
+                serde_json::from_slice(&host.reply.as_ref().unwrap().body).unwrap();
+            assert_eq!(reply["error"]["param"], param);
+            let message = format!("The guards cannot read {said}, as in '{param}'; send text.");
+            assert_eq!(reply["error"]["message"], message);
+            // Without a guard, nobody wants to read it.
+            let mut host = MemoryHost::post("/v1/completions", &[], &body);
+            run(&router(), &mut host);
+            assert!(host.reply.is_none(), "{body}");
+        }
+    }
+}
+
+#[test]
 fn large_bodies_are_refused_by_their_announced_or_their_real_size() {
     let router = router_with("limits: {max_body_bytes: 2000}");
     let mut host = MemoryHost::post("/v1/chat/completions", &[("content-length", "2001")], "");
