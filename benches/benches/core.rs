@@ -11,7 +11,7 @@ use turnpike_core::decision::KeywordRuleConfig;
 use turnpike_core::host::Headers;
 use turnpike_core::metering::{Form, Meter, MeterStream, ResponseMeter};
 use turnpike_core::metrics::Metric;
-use turnpike_core::request::{Endpoint, Request};
+use turnpike_core::request::{Edits, Endpoint, PromptMode, Request};
 
 fn request_body(text_bytes: usize) -> String {
     let text = "What is the \"derivative\" of x squared?\n".repeat(text_bytes / 38 + 1);
@@ -56,6 +56,64 @@ fn requests(c: &mut Criterion) {
         );
     }
     group.finish();
+}
+
+/// A chat completion of 400 KB whose text is written in one of three ways.
+fn long_body(kind: &str) -> String {
+    const BYTES: usize = 400_000;
+    let (line, escaped) = match kind {
+        "prose" => (
+            "The harbour was quiet that morning, and the fishermen mended their nets. ",
+            false,
+        ),
+        "code" => (
+            "fn main() {\n\tlet path = \"C:\\\\x\";\n\tprintln!(\"{path}\");\n}\n",
+            false,
+        ),
+        _ => ("Grüße aus Köln ", true),
+    };
+    let written = |text: &str| -> String {
+        if escaped {
+            text.chars()
+                .map(|c| format!("\\u{:04x}", u32::from(c)))
+                .collect()
+        } else {
+            let quoted = serde_json::Value::from(text).to_string();
+            quoted[1..quoted.len() - 1].to_owned()
+        }
+    };
+    let line = written(line);
+    let text = line.repeat(BYTES / line.len());
+    format!(
+        "{{\"model\":\"auto\",\"messages\":[{{\"role\":\"user\",\"content\":\"{text}\"}}],\"max_tokens\":512}}"
+    )
+}
+
+/// What a request with a long prompt costs beside its guards: read, and edited as a decision with all edits wants it.
+fn edits(c: &mut Criterion) {
+    let mut group = c.benchmark_group("edit_400KB");
+    for kind in ["prose", "code", "every letter escaped"] {
+        let body = long_body(kind).into_bytes();
+        group.throughput(bytes(body.len()));
+        group.bench_with_input(BenchmarkId::new("read", kind), &body, |b, body| {
+            b.iter(|| Request::parse(Endpoint::ChatCompletions, black_box(body)));
+        });
+        group.bench_with_input(BenchmarkId::new("read and edit", kind), &body, |b, body| {
+            b.iter(|| read_and_edit(black_box(body)));
+        });
+    }
+    group.finish();
+}
+
+fn read_and_edit(body: &[u8]) -> Option<Vec<u8>> {
+    let endpoint = Endpoint::ChatCompletions;
+    let request = Request::parse(endpoint, body).ok()?;
+    let mut edits = Edits::default();
+    edits.set_model("qwen3-8b");
+    edits.set_in_object("chat_template_kwargs", "enable_thinking", "true");
+    edits.limit(&request, body, "max_tokens", 256);
+    edits.set_system_prompt(endpoint, &request, body, PromptMode::Insert, "Be brief.");
+    Some(edits.apply(&request, body))
 }
 
 fn responses(c: &mut Criterion) {
@@ -250,6 +308,6 @@ fn decisions(c: &mut Criterion) {
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(30).warm_up_time(std::time::Duration::from_millis(500)).measurement_time(std::time::Duration::from_secs(2));
-    targets = requests, responses, meters, decisions
+    targets = requests, edits, responses, meters, decisions
 }
 criterion_main!(benches);
