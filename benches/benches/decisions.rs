@@ -1,7 +1,7 @@
 //! What it costs to decide: 100 decisions over 20 signals, native and in the real Envoy by the router's own clock.
 //!
-//! 1. Native: `Engine::decide` alone, with all signals known, where the last decision holds, where none does, and by confidence, where all must
-//!    be evaluated.
+//! 1. Native: `Engine::decide` alone, with all signals known: none, a third or all of them hold; and by confidence, where every decision must be
+//!    evaluated.
 //! 2. In Envoy: `router_us` of the access log for requests with 100 decisions and with one, in turns; signals are headers, so that
 //!    nothing is read.
 //!
@@ -84,11 +84,14 @@ fn native() -> Result<()> {
     for (name, engine, signals) in [
         ("no signal holds", &by_priority, &none),
         ("a third of them hold", &by_priority, &mixed),
-        ("all hold, no decision does", &by_priority, &all),
-        ("the same by confidence", &by_confidence, &mixed),
+        ("all hold", &by_priority, &all),
+        ("a third of them, by confidence", &by_confidence, &mixed),
     ] {
-        let verdict = engine.decide(signals);
-        anyhow::ensure!(verdict == Verdict::NoneHolds, "{name}: {verdict:?}");
+        let verdict = match engine.decide(signals) {
+            Verdict::Decided(index, _) => format!("decision {index} holds"),
+            Verdict::NoneHolds => "none holds".to_owned(),
+            open @ Verdict::Open(_) => anyhow::bail!("{name}: {open:?}"),
+        };
         let mut best = f64::MAX;
         for _ in 0..20 {
             let began = Instant::now();
@@ -97,7 +100,7 @@ fn native() -> Result<()> {
             }
             best = best.min(began.elapsed().as_nanos() as f64 / 1e3);
         }
-        println!("  {name:<34} {best:>8.0}");
+        println!("  {name:<34} {best:>8.0}  {verdict}");
     }
     println!();
     Ok(())
