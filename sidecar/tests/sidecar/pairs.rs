@@ -71,6 +71,16 @@ impl Both {
     }
 }
 
+/// Words of the tokenizer's own vocabulary: the tiny models know few others.
+fn known_text(tokenizer: &Tokenizer) -> impl Strategy<Value = String> + use<> {
+    let is_word = |token: &String| token.bytes().all(|byte| byte.is_ascii_lowercase());
+    let vocabulary = tokenizer.get_vocab(false).into_keys();
+    let mut words: Vec<String> = vocabulary.filter(is_word).collect();
+    words.sort_unstable();
+    let word = prop::sample::select(words);
+    prop::collection::vec(word, 0..24).prop_map(|words| words.join(" "))
+}
+
 #[test]
 fn any_two_texts_have_the_tokens_and_type_ids_of_the_reference() -> Outcome<()> {
     let config = || Config {
@@ -83,13 +93,14 @@ fn any_two_texts_have_the_tokens_and_type_ids_of_the_reference() -> Outcome<()> 
     for file in files {
         let both = Both::load(&file)?;
         let read = Cell::new(0);
-        TestRunner::new(config()).run(&(any_text(), any_text()), |(first, second)| {
+        let text = || prop_oneof![any_text(), known_text(&both.reference)];
+        TestRunner::new(config()).run(&(text(), text()), |(first, second)| {
             let is_read = both.compare(&first, &second);
             read.set(read.get() + u32::from(is_read.map_err(TestCaseError::fail)?));
             Ok(())
         })?;
-        // Both kinds came. Most pairs of the tiny BERT, some 99 in 100, have something that it does not know.
-        assert!((1..2_000).contains(&read.get()), "{} read", read.get());
+        // A quarter of the pairs are of known words; some of them are too long, and some have names of special tokens.
+        assert!((200..1_800).contains(&read.get()), "{} read", read.get());
         for (first, second) in [
             ("", ""),
             ("a", ""),
