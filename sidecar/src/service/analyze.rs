@@ -21,9 +21,6 @@ use crate::cache::{EntryKey, Found, Lead, Partition, Role, Store, StoreError};
 use crate::encoder::Embedding;
 use crate::metrics::{Lookup, Stage};
 
-/// Bytes of a text that is read for all that may be asked of it, while the encoder runs: more would hold up other requests of its thread.
-const BESIDE_BYTES: usize = 2 << 10;
-
 /// Stored questions that are looked at before a lookup is a miss.
 const MOST_CANDIDATES: usize = 4;
 
@@ -201,18 +198,8 @@ impl Service {
         }
         let timing = &mut response.timing;
         let (engine, text) = (&ready.engine, &request.text);
-        let beside = async {
-            if text.len() > BESIDE_BYTES {
-                return (None, None);
-            }
-            let question = query.and_then(|_| Question::read(text));
-            (question, engine.small(text, wanted, wants_category))
-        };
-        let embedding = self.embedding(ready, text, query, deadline, timing);
-        let (analyzed, (question, small)) = tokio::join!(embedding, beside);
-        let analyzed = analyzed?;
-        let judged =
-            engine.judge_analyzed(text, &analyzed, small, wanted, wants_category, deadline);
+        let analyzed = self.embedding(ready, text, query, deadline, timing).await?;
+        let judged = engine.judge_analyzed(text, &analyzed, wanted, wants_category, deadline);
         let judged = judged.await.map_err(|e| self.inference_fault(&e))?;
         response.category = judged.category;
         response.heads.extend(scores(judged.answers));
@@ -227,9 +214,8 @@ impl Service {
         }
         if let Some(query) = query.filter(|_| !analyzed.truncated) {
             let timing = &mut response.timing;
-            let asked = (text.as_str(), question);
             let hit = self
-                .nearest(ready, query, asked, &analyzed.embedding, deadline, timing)
+                .nearest(ready, query, text, &analyzed.embedding, deadline, timing)
                 .await;
             response.cache = hit.map(CacheAnswer::Hit);
         }
@@ -281,12 +267,12 @@ impl Service {
         Ok(analyzed)
     }
 
-    /// The answer to the nearest text that may be served. A store that fails is a miss. `asked`: the text, read if that was done before.
+    /// The answer to the nearest text that may be served. A store that fails is a miss.
     async fn nearest(
         &self,
         ready: &Ready,
         query: &Query,
-        (text, read): (&str, Option<Question<'_>>),
+        text: &str,
         embedding: &Embedding,
         deadline: Instant,
         timing: &mut AnalyzeTiming,
@@ -301,9 +287,9 @@ impl Service {
         );
         let candidates = answered(candidates, ready.before(deadline)).await;
         let candidates = candidates.unwrap_or_default();
-        let read = match read {
-            None if !candidates.is_empty() => Question::read(text),
-            read => read,
+        let read = match candidates.is_empty() {
+            true => None,
+            false => Question::read(text),
         };
         let mut doubtful = Vec::new();
         // Best first. One that is turned down may have a worse one behind it that is right.

@@ -346,8 +346,7 @@ impl Engine {
     /// What the proxy's small model says of a text, which the trained heads join with the encoder's vector.
     ///
     /// Nothing where no trained head is asked. A text of more than one window is not read here: its windows are.
-    #[must_use]
-    pub fn small(&self, text: &str, wanted: &Wanted, wants_category: bool) -> Option<Scores> {
+    fn small(&self, text: &str, wanted: &Wanted, wants_category: bool) -> Option<Scores> {
         let asked = !wanted.shipped.is_empty() || (wants_category && self.has_topics());
         let heads = self.shipped.as_ref().filter(|_| asked)?;
         Some(heads.small(text))
@@ -575,7 +574,7 @@ impl Engine {
     }
 
     /// What heads say of a text whose vector is known, and its category: where the vector is of all of the text, no further
-    /// forward is needed; else the heads' windows serve the category as well. `small`: what [`Self::small`] said, if it was asked.
+    /// forward is needed; else the heads' windows serve the category as well.
     ///
     /// # Errors
     /// [`InferenceError`].
@@ -583,14 +582,13 @@ impl Engine {
         self: &Arc<Self>,
         text: &str,
         analyzed: &Analyzed,
-        small: Option<Scores>,
         wanted: &Wanted,
         wants_category: bool,
         deadline: Instant,
     ) -> Result<Judged, InferenceError> {
         if analyzed.is_window() {
             let started_at = StdInstant::now();
-            let small = small.or_else(|| self.small(text, wanted, wants_category));
+            let small = self.small(text, wanted, wants_category);
             let window = [(small.unwrap_or_default(), &analyzed.embedding)];
             let answers = self.judge(&window, wanted);
             for name in answers.keys() {
