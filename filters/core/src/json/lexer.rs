@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::scan::string_len;
 use super::text::unescape_into;
 
 /// Nesting above which a document is refused: deeper ones serve attacks only.
@@ -25,7 +26,7 @@ pub trait Sink {
     fn key(&mut self, _key: &[u8], _end: usize) {}
     /// A string value starts; `at` is the offset of its opening quote.
     fn string_start(&mut self, _at: usize) {}
-    /// The next raw bytes of the string value, escapes included.
+    /// The next raw bytes of the string value, escapes included; they may end within an escape.
     fn string_part(&mut self, _raw: &[u8]) {}
     /// The string value ends; `end` is the offset behind its closing quote.
     fn string_end(&mut self, _end: usize) {}
@@ -76,30 +77,6 @@ impl fmt::Display for JsonError {
 }
 
 impl std::error::Error for JsonError {}
-
-/// Length of the start of `bytes` without quotes, backslashes and control characters.
-///
-/// Eight bytes at a time: a byte of `x` is below `n` where `x - n` borrows into its top bit and `x` had none there. A borrow
-/// from a byte below can mark a byte too many, never one too few, and only above a true mark; so the lowest mark is true.
-/// Source: S. E. Anderson, "Bit Twiddling Hacks", "Determine if a word has a byte less than n".
-fn plain_len(bytes: &[u8]) -> usize {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const TOPS: u64 = 0x8080_8080_8080_8080;
-    let below = |word: u64, n: u64| word.wrapping_sub(ONES.wrapping_mul(n)) & !word & TOPS;
-    let is = |word: u64, byte: u8| below(word ^ ONES.wrapping_mul(byte.into()), 1);
-    let (words, tail) = bytes.as_chunks::<8>();
-    let mut len = 0_usize;
-    for word in words {
-        let word = u64::from_le_bytes(*word);
-        let marks = below(word, 0x20) | is(word, b'"') | is(word, b'\\');
-        if marks != 0 {
-            return len.saturating_add((marks.trailing_zeros() / 8) as usize);
-        }
-        len = len.saturating_add(8);
-    }
-    let end = |&b: &u8| b == b'"' || b == b'\\' || b < 0x20;
-    len.saturating_add(tail.iter().position(end).unwrap_or(tail.len()))
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -266,7 +243,7 @@ impl Lexer {
         }
     }
 
-    /// Reads up to the end of the string, an escape, or the end of `bytes`; returns what is left.
+    /// Reads up to the end of the string, an escape that is not whole, or the end of `bytes`; returns what is left.
     fn in_string<'b>(
         &mut self,
         role: Role,
@@ -274,9 +251,10 @@ impl Lexer {
         sink: &mut impl Sink,
     ) -> Result<&'b [u8], JsonError> {
         let (part, rest) = bytes
-            .split_at_checked(plain_len(bytes))
+            .split_at_checked(string_len(bytes))
             .unwrap_or((bytes, &[]));
-        if role == Role::Key && self.held.is_empty() && rest.first() == Some(&b'"') {
+        let is_whole = self.held.is_empty() && rest.first() == Some(&b'"');
+        if role == Role::Key && is_whole && !part.contains(&b'\\') {
             return Ok(self.whole_key(part, rest, sink));
         }
         self.string_bytes(role, part, sink);
@@ -514,33 +492,6 @@ impl Lexer {
             b'}' => self.close(Container::Object, sink),
             b']' => self.close(Container::Array, sink),
             _ => Err(self.unexpected()),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::plain_len;
-
-    proptest! {
-        #[test]
-        fn plain_text_ends_where_a_byte_by_byte_search_says(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
-            let end = bytes.iter().position(|&b| b == b'"' || b == b'\\' || b < 0x20);
-            prop_assert_eq!(plain_len(&bytes), end.unwrap_or(bytes.len()));
-        }
-
-        #[test]
-        fn a_long_plain_text_ends_at_its_first_special_byte(
-            len in 0..40_usize,
-            special in prop::sample::select(vec![b'"', b'\\', 0, 0x1f, b'\n']),
-            after in prop::collection::vec(any::<u8>(), 0..20),
-        ) {
-            let mut bytes = vec![b'!'; len];
-            bytes.push(special);
-            bytes.extend(after);
-            prop_assert_eq!(plain_len(&bytes), len);
         }
     }
 }

@@ -11,12 +11,13 @@
 mod lexer;
 mod members;
 mod outline;
+mod scan;
 mod text;
 
 pub use lexer::{Container, JsonError, JsonErrorKind, Lexer, MAX_DEPTH, MAX_KEY_BYTES, Sink};
 pub use members::Members;
 pub use outline::outline;
-pub use text::{Piece, pieces, push_escaped, unescape_into};
+pub use text::{Piece, pieces, push_escaped, unescape_into, unescape_settled};
 
 use std::ops::Range;
 

@@ -1,19 +1,60 @@
 //! Escapes of JSON strings.
 
+use super::scan;
+
 /// Appends the text of a JSON string's raw bytes (without quotes) to `out`.
 ///
 /// Expects bytes that [`super::Lexer`] accepted; a broken escape or a lone surrogate becomes U+FFFD, as serde_json's lossy
 /// neighbours do, since the text is only read, never sent on.
 pub fn unescape_into(raw: &[u8], out: &mut Vec<u8>) {
-    let mut rest = raw;
+    let mut rest = unescape_settled(raw, out);
     while !rest.is_empty() {
-        let plain = plain_len(rest);
-        let (before, escape) = rest.split_at_checked(plain).unwrap_or((rest, &[]));
-        out.extend_from_slice(before);
-        rest = match escape {
-            [] => &[],
-            _ => unescape_one(escape, out),
-        };
+        rest = unescape_one(rest, out);
+        rest = unescape_settled(rest, out);
+    }
+}
+
+/// Appends the text that is certain whatever comes next; returns the rest, an escape of which more may belong to it.
+pub fn unescape_settled<'b>(raw: &'b [u8], out: &mut Vec<u8>) -> &'b [u8] {
+    let mut rest = raw;
+    loop {
+        let (plain, escape) = rest
+            .split_at_checked(plain_len(rest))
+            .unwrap_or((rest, &[]));
+        out.extend_from_slice(plain);
+        rest = escape;
+        // Escapes come in rows: text of other scripts, indentation.
+        while rest.first() == Some(&b'\\') {
+            if is_open(rest) {
+                return rest;
+            }
+            rest = unescape_one(rest, out);
+        }
+        if rest.is_empty() {
+            return rest;
+        }
+    }
+}
+
+/// Whether the escape at the start of `raw` ends with it and may go on: its digits, or the second half of a surrogate pair.
+fn is_open(raw: &[u8]) -> bool {
+    match raw {
+        [b'\\'] => true,
+        [b'\\', b'u', digits @ ..] if digits.len() < 4 => true,
+        [
+            b'\\',
+            b'u',
+            b'd' | b'D',
+            b'8' | b'9' | b'a' | b'b' | b'A' | b'B',
+            _,
+            _,
+            low @ ..,
+        ] => match low {
+            [] | [b'\\'] => true,
+            [b'\\', b'u', digits @ ..] => digits.len() < 4,
+            _ => false,
+        },
+        _ => false,
     }
 }
 
@@ -57,8 +98,17 @@ pub fn pieces(raw: &[u8]) -> impl Iterator<Item = Piece> {
     })
 }
 
+/// Length of the start without a backslash. What else ends a run of the lexer's does not stand in a string, but in a mistake.
 fn plain_len(raw: &[u8]) -> usize {
-    raw.iter().position(|&b| b == b'\\').unwrap_or(raw.len())
+    let mut len = 0_usize;
+    loop {
+        let rest = raw.get(len..).unwrap_or_default();
+        len = len.saturating_add(scan::plain_len(rest));
+        match raw.get(len) {
+            None | Some(b'\\') => return len,
+            Some(_) => len = len.saturating_add(1),
+        }
+    }
 }
 
 /// Decodes the escape at the start of `bytes`, which begins with `\`; returns what follows it.
@@ -104,9 +154,13 @@ fn unescape_unicode<'b>(digits: &'b [u8], out: &mut Vec<u8>) -> &'b [u8] {
 }
 
 fn four_hex(bytes: &[u8]) -> Option<(u16, &[u8])> {
-    let (digits, rest) = bytes.split_at_checked(4)?;
-    let text = std::str::from_utf8(digits).ok()?;
-    Some((u16::from_str_radix(text, 16).ok()?, rest))
+    let (digits, rest) = bytes.split_first_chunk::<4>()?;
+    let mut code = 0;
+    for digit in digits {
+        let value = char::from(*digit).to_digit(16)?;
+        code = (code << 4) | u16::try_from(value).ok()?;
+    }
+    Some((code, rest))
 }
 
 fn push_char(c: char, out: &mut Vec<u8>) {

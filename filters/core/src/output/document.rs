@@ -8,7 +8,7 @@ use super::restore::{Escaping, Pending, Placeholders};
 use super::splice::{Span, Splicer, length};
 use super::walk::{Role, Walk};
 use super::windows::{DOCUMENT_STEP, Windows};
-use crate::json::{Container, Lexer, Sink, unescape_into};
+use crate::json::{Container, Lexer, Sink, unescape_into, unescape_settled};
 
 /// The document.
 #[derive(Debug)]
@@ -193,7 +193,7 @@ impl Sink for Reading<'_> {
     }
 }
 
-/// Unescapes a string whose escapes come in pieces: the lexer tells them apart from plain parts.
+/// Unescapes a string that comes in pieces.
 #[derive(Debug, Default)]
 struct Escape {
     /// Of an escape that is not complete.
@@ -205,14 +205,13 @@ impl Escape {
     /// The text that is complete with these raw bytes.
     fn push(&mut self, raw: &[u8]) -> &[u8] {
         self.text.clear();
-        if self.raw.is_empty() && raw.first() != Some(&b'\\') {
-            self.text.extend_from_slice(raw);
+        if self.raw.is_empty() {
+            let open = unescape_settled(raw, &mut self.text);
+            self.raw.extend_from_slice(open);
         } else {
             self.raw.extend_from_slice(raw);
-            if !is_open(&self.raw) {
-                unescape_into(&self.raw, &mut self.text);
-                self.raw.clear();
-            }
+            let open = unescape_settled(&self.raw, &mut self.text).len();
+            self.raw.drain(..self.raw.len().saturating_sub(open));
         }
         &self.text
     }
@@ -223,28 +222,6 @@ impl Escape {
         unescape_into(&self.raw, &mut self.text);
         self.raw.clear();
         &self.text
-    }
-}
-
-/// Whether more may belong to the escape that `raw` begins with: its digits, or the second half of a surrogate pair.
-fn is_open(raw: &[u8]) -> bool {
-    match raw {
-        [b'\\'] => true,
-        [b'\\', b'u', digits @ ..] if digits.len() < 4 => true,
-        [
-            b'\\',
-            b'u',
-            b'd' | b'D',
-            b'8' | b'9' | b'a' | b'b' | b'A' | b'B',
-            _,
-            _,
-            low @ ..,
-        ] => match low {
-            [] | [b'\\'] => true,
-            [b'\\', b'u', digits @ ..] => digits.len() < 4,
-            _ => false,
-        },
-        _ => false,
     }
 }
 
@@ -266,12 +243,14 @@ mod tests {
         ] {
             let mut whole = Vec::new();
             unescape_into(raw.as_bytes(), &mut whole);
-            let (mut escape, mut text) = (Escape::default(), Vec::new());
-            for byte in raw.as_bytes() {
-                text.extend_from_slice(escape.push(&[*byte]));
+            for size in 1..=raw.len() {
+                let (mut escape, mut text) = (Escape::default(), Vec::new());
+                for part in raw.as_bytes().chunks(size) {
+                    text.extend_from_slice(escape.push(part));
+                }
+                text.extend_from_slice(escape.finish());
+                assert_eq!(text, whole, "{raw} in pieces of {size}");
             }
-            text.extend_from_slice(escape.finish());
-            assert_eq!(String::from_utf8(text), String::from_utf8(whole), "{raw}");
         }
     }
 }
