@@ -6,12 +6,15 @@
 //! 4. With the strategy `confidence` the most confident of all that hold wins, so all must be settled, unless nothing can be surer.
 //!
 //! So a request that rules alone decide costs no reading and no call. Rules are compiled to one flat list: to evaluate them takes no
-//! memory.
+//! memory. Most are not evaluated: one condition that does not hold is seen at a glance.
 //!
 //! Confidence, as in vLLM Semantic Router: the mean over `AND`, the best of `OR`, 1 for `NOT`.
 
+mod glance;
+
 use crate::config::Config;
 
+use self::glance::{Glance, Known};
 use super::config::{RuleConfig, RuleOperator, Strategy};
 use super::signals::{Dictionary, LabelRef, Signal, SignalRef, Source, Stages};
 
@@ -54,6 +57,7 @@ struct Compiled {
     index: usize,
     /// Its first node.
     first: usize,
+    glance: Glance,
 }
 
 /// The compiled decisions.
@@ -84,7 +88,12 @@ impl Engine {
         for (index, decision) in order {
             let first = engine.nodes.len();
             engine.add(config, &decision.rules, label);
-            engine.decisions.push(Compiled { index, first });
+            let glance = Glance::of(&engine.nodes, first);
+            engine.decisions.push(Compiled {
+                index,
+                first,
+                glance,
+            });
         }
         engine.dictionary.add_projections(config, label);
         engine
@@ -167,7 +176,11 @@ impl Engine {
     pub fn decide(&self, signals: &[Signal]) -> Verdict {
         let mut best: Option<(usize, f32)> = None;
         let mut open: Option<Stages> = None;
+        let known = Known::of(signals);
         for decision in &self.decisions {
+            if decision.glance.rules_out(known) {
+                continue;
+            }
             match self.truth(decision.first, signals).0 {
                 Truth::Yes(confidence) if !self.by_confidence => {
                     return Verdict::Decided(decision.index, confidence);

@@ -1,3 +1,7 @@
+use proptest::prelude::{prop, prop_assert, prop_assert_eq, prop_oneof, proptest};
+use proptest::strategy::Strategy as Generate;
+use serde_json::json;
+
 use super::*;
 use crate::decision::SignalKind;
 use crate::routing::words::tone;
@@ -292,6 +296,88 @@ decisions:
         assert!(
             matches!(with(Signal::Unknown), Verdict::Open(_)),
             "{strategy}"
+        );
+    }
+}
+
+fn any_rule() -> impl Generate<Value = serde_json::Value> {
+    // More signals than a glance sees.
+    let signal = (0..70_usize).prop_map(|i| json!({"type": "header", "name": format!("h{i}")}));
+    signal.prop_recursive(3, 12, 4, |inner| {
+        let operator = prop::sample::select(vec!["AND", "OR"]);
+        prop_oneof![
+            inner
+                .clone()
+                .prop_map(|rule| json!({"operator": "NOT", "conditions": [rule]})),
+            (operator, prop::collection::vec(inner, 0..4)).prop_map(|(operator, rules)| {
+                json!({"operator": operator, "conditions": rules})
+            }),
+        ]
+    })
+}
+
+fn any_signal() -> impl Generate<Value = Signal> {
+    prop::sample::select(vec![Signal::Unknown, NO, YES, Signal::Yes(0.5)])
+}
+
+proptest! {
+    #[test]
+    fn what_is_ruled_out_at_a_glance_does_not_hold(
+        rules in prop::collection::vec(any_rule(), 1..6),
+        signals in prop::collection::vec(any_signal(), 70),
+    ) {
+        let headers: Vec<_> = (0..70).map(|i| json!({"name": format!("h{i}"), "header": "x"})).collect();
+        let decisions: Vec<_> = rules
+            .iter()
+            .map(|rules| json!({"name": "d", "rules": rules, "modelRefs": []}))
+            .collect();
+        let config = json!({"header_rules": headers, "decisions": decisions});
+        let engine = Engine::compile(&serde_json::from_value(config).unwrap(), &|_| None);
+        let signals = &signals[..engine.signals().len()];
+        let known = Known::of(signals);
+        for decision in &engine.decisions {
+            if decision.glance.rules_out(known) {
+                prop_assert_eq!(engine.truth(decision.first, signals).0, Truth::No);
+            }
+        }
+        let tried = engine.each(signals).find(|(_, holds)| *holds != Some(None));
+        let verdict = engine.decide(signals);
+        match tried {
+            Some((index, Some(Some(confidence)))) => prop_assert_eq!(verdict, Verdict::Decided(index, confidence)),
+            Some((_, _)) => prop_assert!(matches!(verdict, Verdict::Open(_)), "{:?}", verdict),
+            None => prop_assert_eq!(verdict, Verdict::NoneHolds),
+        }
+    }
+}
+
+#[test]
+fn a_glance_knows_each_kind_of_condition() {
+    let rules = "{operator: AND, conditions: [{type: keyword, name: code}, {operator: NOT, conditions: [{type: keyword, name: urgent}]}, {operator: OR, conditions: [{type: domain, name: law}, {type: domain, name: math}]}]}";
+    let engine = engine(&format!(
+        "decisions: [{{name: a, rules: {rules}, modelRefs: []}}]"
+    ));
+    let glance = engine.decisions[0].glance;
+    for (signals, is_ruled_out) in [
+        ([Signal::Unknown; 4], false),
+        ([YES, NO, YES, NO], false),
+        (
+            [NO, Signal::Unknown, Signal::Unknown, Signal::Unknown],
+            true,
+        ),
+        (
+            [Signal::Unknown, YES, Signal::Unknown, Signal::Unknown],
+            true,
+        ),
+        (
+            [Signal::Unknown, Signal::Unknown, NO, Signal::Unknown],
+            false,
+        ),
+        ([Signal::Unknown, Signal::Unknown, NO, NO], true),
+    ] {
+        assert_eq!(
+            glance.rules_out(Known::of(&signals)),
+            is_ruled_out,
+            "{signals:?}"
         );
     }
 }
