@@ -324,4 +324,10 @@ async fn who_is_trusted_and_asks_sees_what_matched() {
     assert!((0.5..=1.0).contains(&confidence), "{confidence}");
     let received = gateway.upstream(&reply).await;
     assert!(received.header("x-vsr-debug").is_empty());
+    let blocked = format!("{CODE} {ATTACK}");
+    let call = gateway.ask("auto", &blocked).header("x-vsr-debug", "true");
+    let reply = call.send().await.unwrap();
+    assert!(!gateway.reached_upstream(&reply));
+    assert_eq!(reply.header("x-vsr-matched-keywords"), "code_words");
+    assert_eq!(reply.header("x-vsr-decision"), "code", "whose guard it was");
 }

@@ -2,6 +2,7 @@
 
 use std::ops::Deref;
 
+use serde_json::json;
 use tokio::sync::OnceCell;
 use turnpike::render::Filters;
 use turnpike_core::Config;
@@ -95,6 +96,17 @@ pub(crate) async fn router_only(user: &str) -> Case {
     let change = |config: &mut Config| {
         config.sidecar.enabled = false;
         config.semantic_cache.enabled = false;
+        let hours = json!({"name": "hours", "keywords": ["opening hours"]});
+        let of_hours = json!({
+            "name": "hours", "priority": 1000, "rules": {"type": "keyword", "name": "hours"}, "modelRefs": [{"model": "qwen3-8b"}],
+            "plugins": [{"type": "fast_response", "configuration": {"message": "From nine to five."}}],
+        });
+        config
+            .keyword_rules
+            .push(serde_json::from_value(hours).expect("a rule"));
+        config
+            .decisions
+            .push(serde_json::from_value(of_hours).expect("a decision"));
     };
     Case::new(shared(&STACK, change, options).await, user)
 }

@@ -55,6 +55,16 @@ async fn the_router_alone_routes_and_asks_for_no_usage() {
 }
 
 #[tokio::test]
+async fn the_router_alone_says_that_a_decision_answered() {
+    let gateway = router_only("alone-answered").await;
+    let call = gateway.ask("auto", "What are your opening hours?");
+    let reply = call.send().await.unwrap();
+    assert!(reply.text().contains("From nine to five."));
+    assert_eq!(reply.header("x-vsr-fast-response"), "true");
+    assert!(!gateway.reached_upstream(&reply));
+}
+
+#[tokio::test]
 async fn without_a_sidecar_rules_and_the_model_decide() {
     let gateway = router_only("alone-no-sidecar").await;
     let call = gateway.ask("auto", "What is the derivative of x squared?");

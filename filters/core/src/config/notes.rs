@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::{Config, Note};
 use crate::cache::{Scope, SemanticCacheConfig};
-use crate::decision::OnError;
+use crate::decision::{AlgorithmKind, DecisionConfig, OnError};
 
 impl Config {
     /// Keys that are accepted but change nothing, and surprises worth knowing.
@@ -117,8 +117,38 @@ impl Config {
                 "nobody is identified without `maas_integration`, so nothing will be cached; set `scope: global` to share answers between all callers",
             );
         }
+        for (i, decision) in self.decisions.iter().enumerate() {
+            for (key, message) in self.decision_notes(decision) {
+                note(&format!("decisions[{i}].{key}"), message);
+            }
+        }
         for (key, message) in redis_notes(&self.semantic_cache, self.sidecar.timeout_ms) {
             note(key, &message);
+        }
+        notes
+    }
+
+    /// What a decision says in vain.
+    fn decision_notes(&self, decision: &DecisionConfig) -> Vec<(String, &'static str)> {
+        let mut notes = Vec::new();
+        for (i, model_ref) in decision.model_refs.iter().enumerate() {
+            let model = self.model_config.get(&model_ref.model);
+            if model_ref.use_reasoning == Some(true)
+                && model.is_some_and(|model| model.reasoning_family.is_none())
+            {
+                notes.push((
+                    format!("modelRefs[{i}].use_reasoning"),
+                    "accepted, no effect: the model has no `reasoning_family`, so nobody knows how to tell it",
+                ));
+            }
+        }
+        let chooses_anew = [AlgorithmKind::Weighted, AlgorithmKind::LatencyAware];
+        let algorithm = decision.algorithm.as_ref();
+        if algorithm.is_some_and(|a| a.sticky.is_some() && !chooses_anew.contains(&a.kind)) {
+            notes.push((
+                "algorithm.sticky".to_owned(),
+                "accepted, no effect: only `weighted` and `latency_aware` could give a conversation another model",
+            ));
         }
         notes
     }

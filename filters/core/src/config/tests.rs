@@ -276,6 +276,38 @@ sidecar: {tcp: {address: 10.0.0.9, port: 9191}}
 }
 
 #[test]
+fn what_a_decision_says_in_vain_is_noted() {
+    let config = |family: &str, kind: &str| {
+        read(&format!(
+            "
+vllm_endpoints: [{{name: local, address: 127.0.0.1, port: 8000}}]
+model_config: {{qwen3: {{preferred_endpoints: [local], quality_score: 1.0{family}}}}}
+reasoning_families: {{qwen: {{type: chat_template_kwargs, parameter: enable_thinking}}}}
+default_model: qwen3
+keyword_rules: [{{name: k, operator: OR, keywords: [x]}}]
+decisions:
+  - name: d
+    rules: {{operator: AND, conditions: [{{type: keyword, name: k}}]}}
+    modelRefs: [{{model: qwen3}}, {{model: qwen3, use_reasoning: true}}]
+    algorithm: {{type: {kind}, sticky: true}}
+"
+        ))
+        .unwrap()
+    };
+    let notes = config("", "score").notes();
+    let paths: Vec<&str> = notes.iter().map(|note| note.path.as_str()).collect();
+    assert_eq!(
+        paths,
+        [
+            "decisions[0].modelRefs[1].use_reasoning",
+            "decisions[0].algorithm.sticky"
+        ]
+    );
+    let notes = config(", reasoning_family: qwen", "latency_aware").notes();
+    assert_eq!(notes, []);
+}
+
+#[test]
 fn endpoints_of_a_model_share_one_health_check_path() {
     let endpoints = |path: &str| {
         read(&format!(

@@ -271,6 +271,7 @@ impl<S: Signals> RouterStream<S> {
                 self.record.usage_requested =
                     router.has_meter && request.stream && !request.asks_for_usage();
                 self.record_route(&route, &category_name);
+                self.tell_why(router, &work, &route, Vec::new());
                 let similarity = match router.export_similarity {
                     true => format!("{:.4}", hit.similarity),
                     false => String::new(),

@@ -8,7 +8,7 @@ use super::stream::RouterStream;
 use super::work::Work;
 use crate::decision::{Signal, SignalKind, Stages};
 use crate::host::{Flow, Host, LocalReply};
-use crate::record::Record;
+use crate::record::{Record, pack_debug};
 
 /// Path that answers with an [`Explanation`] in place of a model's answer.
 pub const EXPLAIN_PATH: &str = "/v1/explain";
@@ -108,6 +108,26 @@ impl<S: Signals> RouterStream<S> {
         });
         Flow::Pause
     }
+
+    /// Response headers that are told: `always`, and what matched, if a trusted caller asked for that.
+    pub(super) fn tell_why(
+        &mut self,
+        router: &Router<S>,
+        work: &Work,
+        route: &Route,
+        always: Vec<(String, String)>,
+    ) {
+        let mut headers = always;
+        if self.debug {
+            headers.extend(router.debug_headers(work, &route.decision));
+        }
+        if router.has_meter {
+            // It takes out what others write.
+            self.record.debug = pack_debug(&headers).into();
+        } else {
+            self.debug_headers = headers;
+        }
+    }
 }
 
 impl<S: Signals> Router<S> {
@@ -123,7 +143,9 @@ impl<S: Signals> Router<S> {
             Outcome::Upstream(route) | Outcome::Answered(route) => (Some(route), None),
             Outcome::Blocked(code, route) => (None, Some((code, route))),
         };
-        let decision = route.map_or(String::from("none"), |route| route.decision.clone());
+        let (Outcome::Upstream(taken) | Outcome::Answered(taken) | Outcome::Blocked(_, taken)) =
+            outcome;
+        let decision = taken.decision.clone();
         let fallback = Some(record.fallback.to_string()).filter(|f| !f.is_empty());
         let index = self
             .decision_names
@@ -148,7 +170,7 @@ impl<S: Signals> Router<S> {
                 jailbreak: work.findings.jailbreak,
                 pii: work.findings.pii_kinds(),
             },
-            steps: steps(work.done),
+            steps: steps(work),
             decision,
             signals,
             decisions,
@@ -239,7 +261,12 @@ fn plural(kind: SignalKind) -> &'static str {
     }
 }
 
-fn steps(done: Stages) -> Vec<&'static str> {
+fn steps(work: &Work) -> Vec<&'static str> {
+    // Guards read for themselves, whatever decides.
+    let done = match work.was_read() {
+        true => work.done.with(Stages::READING),
+        false => work.done,
+    };
     [
         (Stages::REQUEST, "request"),
         (Stages::TEXT, "text"),

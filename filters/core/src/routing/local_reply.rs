@@ -11,7 +11,6 @@ use crate::config::BlockResponse;
 use crate::guard::{self, Block, Finish};
 use crate::host::{Flow, Host, refuse};
 use crate::metrics::Metric;
-use crate::record::pack_debug;
 use crate::reply::Fault;
 use crate::state;
 
@@ -30,7 +29,7 @@ impl<S: Signals> RouterStream<S> {
             _ => route,
         };
         if let Some(block) = route.policy.judge(&work.findings) {
-            return Err(self.block(router, host, work, &route, block));
+            return Err(self.block(router, host, work, &route, category, block));
         }
         if let Some(text) = &route.answer {
             return Err(self.answer(router, host, work, &route, category, text));
@@ -53,7 +52,7 @@ impl<S: Signals> RouterStream<S> {
         } = work;
         let now = host.now_us() / 1_000_000;
         let model = &route.model;
-        let Some(mut reply) =
+        let Some(reply) =
             guard::answered(*endpoint, request.stream, model, text, Finish::Stop, now)
         else {
             return refuse(host, &Fault::NoAnswer);
@@ -65,13 +64,8 @@ impl<S: Signals> RouterStream<S> {
         }
         // No model worked.
         self.record.blocked = true;
-        if router.has_meter {
-            // It takes out what others write.
-            let header = ("x-vsr-fast-response".to_owned(), "true".to_owned());
-            self.record.debug = pack_debug(&[header]).into();
-        } else {
-            reply.headers.push(("x-vsr-fast-response", "true".into()));
-        }
+        let header = ("x-vsr-fast-response".to_owned(), "true".to_owned());
+        self.tell_why(router, work, route, vec![header]);
         host.reply(reply);
         Flow::Pause
     }
@@ -83,13 +77,17 @@ impl<S: Signals> RouterStream<S> {
         host: &mut impl Host,
         work: &Work,
         route: &Route,
+        category: &str,
         block: Block,
     ) -> Flow {
+        self.record.decision = route.decision.clone().into();
+        self.record.category = category.to_owned().into();
         self.record.blocked = true;
         self.record.jailbreak = block == Block::Jailbreak;
         if self.explains {
             return self.explain(router, host, work, Outcome::Blocked(block.code(), route));
         }
+        self.tell_why(router, work, route, Vec::new());
         let Work {
             endpoint, request, ..
         } = work;

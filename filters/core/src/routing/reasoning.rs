@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::config::Config;
 use crate::decision::{ModelRefConfig, ReasoningFamilyConfig, ReasoningKind};
+use crate::json::outline;
 use crate::request::{Edits, Endpoint, Request, ToolChoice};
 
 /// What a model is told.
@@ -76,7 +77,10 @@ impl Reasoning {
         let stays = |key: &str| !self.is_explicit && chose(key);
         match (self.family.kind, endpoint) {
             (ReasoningKind::ChatTemplateKwargs, Endpoint::ChatCompletions) => {
-                if stays("chat_template_kwargs") {
+                let chosen = request.member("chat_template_kwargs");
+                let chosen = chosen.and_then(|span| outline(body.get(span)?));
+                let is_chosen = chosen.is_some_and(|m| m.iter().any(|(name, _)| name == key));
+                if is_chosen && !self.is_explicit {
                     return false;
                 }
                 edits.set_in_object("chat_template_kwargs", key, &self.on.to_string());

@@ -12,7 +12,7 @@ use super::stream::RouterStream;
 use super::work::Work;
 use crate::host::{Flow, Host, HostError, refuse, replace_body};
 use crate::output::{OutputPlan, OutputStream};
-use crate::record::{Cache, pack_debug};
+use crate::record::Cache;
 use crate::reply::Fault;
 use crate::request::{Edits, Endpoint};
 
@@ -88,13 +88,7 @@ impl<S: Signals> RouterStream<S> {
             return refuse(host, &Fault::Internal("a header could not be set"));
         }
         self.record_edited(route, category, edited);
-        if self.debug {
-            let headers = router.debug_headers(work, &route.decision);
-            self.record.debug = pack_debug(&headers).into();
-            if !router.has_meter {
-                self.debug_headers = headers;
-            }
-        }
+        self.tell_why(router, work, route, Vec::new());
         if router.latencies.times(&route.model) {
             self.sent_us = Some(host.now_us());
         }

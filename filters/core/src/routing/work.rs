@@ -75,6 +75,11 @@ impl Work {
         parts
     }
 
+    /// Whether texts were read, in whole or in part.
+    pub(super) fn was_read(&self) -> bool {
+        !self.parts.is_empty()
+    }
+
     /// The message that holds a part which was read.
     pub(super) fn message(&self, part: usize) -> Option<&Message> {
         self.parts.get(part)?.message(&self.request)

@@ -1,6 +1,10 @@
 //! Requests as they arrive: what is refused, what is answered here, what no router touches.
 
+use serde_json::json;
+
 use super::*;
+use crate::record::{Cache, debug_headers};
+use crate::state;
 
 #[test]
 fn a_model_that_the_client_named_passes_byte_for_byte() {
@@ -167,4 +171,79 @@ fn what_is_not_an_llm_request_is_left_alone() {
     assert_eq!(flow, Flow::Continue);
     assert_eq!(host.request_header("x-selected-model"), None);
     assert!(host.state.is_empty());
+}
+
+/// A caller whom [`TRUSTING`] trusts asks what matched.
+fn trusted(model: &str, text: &str) -> MemoryHost {
+    let mut host = chat(model, text);
+    host.request_headers.push(Entry {
+        name: "x-vsr-debug".into(),
+        value: b"true".to_vec(),
+    });
+    host.set_filter_state(state::IDENTIFIED, b"user");
+    host.set_filter_state(state::USER, b"alice");
+    host
+}
+
+const TRUSTING: &str = "
+explain: {trusted: [{kind: User, name: alice}]}
+maas_integration: {enabled: true}
+prompt_guard: {enabled: true}
+semantic_cache: {enabled: true, scope: global}
+";
+
+#[test]
+fn hits_blocks_and_answers_of_decisions_say_what_matched_too() {
+    let words = "{name: words, priority: 98, rules: {type: keyword, name: code}, modelRefs: [{model: small}], plugins: [{type: fast_response, configuration: {message: No SQL.}}]}";
+    let answering = compiled(&format!("{CONFIG}  - {words}\n{TRUSTING}"), &BOTH);
+    let mut host = trusted("auto", "SQL");
+    run(&answering, &mut host);
+    let record = Record::published(&mut host);
+    let told: Vec<_> = debug_headers(&record.debug).collect();
+    assert!(told.contains(&("x-vsr-fast-response", "true")), "{told:?}");
+    assert!(
+        told.contains(&("x-vsr-matched-keywords", "code")),
+        "{told:?}"
+    );
+
+    let router = router_with(TRUSTING);
+    let mut host = trusted("auto", "SQL ATTACK");
+    run(&router, &mut host);
+    let record = Record::published(&mut host);
+    assert!(record.blocked);
+    assert_eq!((&*record.decision, &*record.model), ("code", "unknown"));
+    let told: Vec<_> = debug_headers(&record.debug).collect();
+    assert!(
+        told.contains(&("x-vsr-matched-keywords", "code")),
+        "{told:?}"
+    );
+
+    let mut host = trusted("auto", "2+2?");
+    let (mut stream, _) = run(&router, &mut host);
+    answer(&router, &mut stream, &mut host, hit(0.97, "big", "math"));
+    let record = Record::published(&mut host);
+    assert_eq!(record.cache, Cache::Hit);
+    let told: Vec<_> = debug_headers(&record.debug).collect();
+    assert!(
+        told.contains(&("x-vsr-matched-domains", "math")),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn an_explanation_names_the_reading_for_guards_and_the_decision_of_a_block() {
+    let router = router_with("prompt_guard: {enabled: true}");
+    for (text, blocked) in [
+        ("SQL", json!(null)),
+        ("SQL ATTACK", json!("jailbreak_detected")),
+    ] {
+        let mut host = chat("auto", text);
+        let mut stream = RouterStream::explaining();
+        stream.on_request_headers(&router, &mut host, false);
+        stream.on_request_body(&router, &mut host);
+        let told: serde_json::Value = serde_json::from_slice(&host.reply.unwrap().body).unwrap();
+        assert_eq!(told["steps"], json!(["text", "reading"]), "{told}");
+        assert_eq!(told["decision"], "code");
+        assert_eq!(told["blocked"], blocked);
+    }
 }

@@ -70,6 +70,15 @@ fn reasoning_is_told_the_way_the_family_wants_it_unless_the_client_did() {
         serde_json::json!({"model": "auto", "messages": messages, "chat_template_kwargs": own}),
     );
     assert_eq!(sent["chat_template_kwargs"], own);
+    let other = serde_json::json!({"language": "de"});
+    let sent = health(
+        serde_json::json!({"model": "auto", "messages": messages, "chat_template_kwargs": other}),
+    );
+    assert_eq!(
+        sent["chat_template_kwargs"],
+        serde_json::json!({"language": "de", "enable_thinking": false}),
+        "that is no choice"
+    );
 }
 
 #[test]

@@ -137,7 +137,8 @@ fn categories_with_models_become_decisions() {
     assert_eq!(
         notes,
         [
-            "categories[0].pii_enabled: accepted, no effect: `pii_policy` of the model and `classifier.pii_model` decide"
+            "categories[0].pii_enabled: accepted, no effect: `pii_policy` of the model and `classifier.pii_model` decide",
+            "categories[0].model_scores[1].use_reasoning: accepted, no effect: the model has no `reasoning_family`, so nobody knows how to tell it"
         ]
     );
 }
