@@ -79,7 +79,7 @@ pub fn classify(
         let Text { text } =
             serde_json::from_str(&line).with_context(|| format!("line {}", number + 1))?;
         let began = Instant::now();
-        let scores = classifier.model().classify(&text);
+        let scores = classifier.classify(&text);
         let found = classifier.personal_data(&text);
         let second = match sidecar {
             Some(sidecar) => second_opinions(sidecar, classifier.model(), &scores, &text)
@@ -181,7 +181,9 @@ fn verdict(head: &Head, scores: &Scores, at: usize) -> Value {
             let last = all.len().saturating_sub(1);
             Some(if finding >= head.threshold { last } else { 0 })
         }
-        _ => scores.best(at).map(|(label, _)| label),
+        // Not read: too short for an attack.
+        (Windows::Max, None) => Some(0),
+        (Windows::Mean, _) => scores.best(at).map(|(label, _)| label),
     };
     let label = best.and_then(|label| head.labels.get(label));
     let probability = best.and_then(|label| all.get(label)).map(|p| round(*p));

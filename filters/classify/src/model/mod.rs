@@ -188,7 +188,7 @@ impl<'f> Model<'f> {
     #[must_use]
     pub fn classify(&self, text: &str) -> Scores {
         let mut run = Run::new(self);
-        run.part(self, text, true, &mut Reader::default(), || true);
+        run.part(self, text, (true, None), &mut Reader::default(), || true);
         run.scores(self)
     }
 
@@ -311,12 +311,13 @@ impl Run {
         }
     }
 
-    /// Reads on in a part from where `reader` is, window by window while `go_on` says so. Means take the part if `topic`.
+    /// Reads on in a part from where `reader` is, window by window while `go_on` says so. Means take the part if `topic`; the head
+    /// `without`, if any, takes nothing of it.
     pub fn part(
         &mut self,
         model: &Model<'_>,
         text: &str,
-        topic: bool,
+        (topic, without): (bool, Option<usize>),
         reader: &mut Reader,
         mut go_on: impl FnMut() -> bool,
     ) -> Progress {
@@ -328,7 +329,15 @@ impl Run {
             if topic {
                 counted = counted.saturating_add(tokens);
             }
-            combine(model, scratch, tokens, topic, &mut sums, &mut probabilities);
+            let weight = topic.then_some(tokens);
+            combine(
+                model,
+                scratch,
+                weight,
+                without,
+                &mut sums,
+                &mut probabilities,
+            );
             go_on()
         });
         self.tokens = self.tokens.saturating_add(counted);
@@ -422,18 +431,18 @@ impl Run {
     }
 }
 
-/// Adds a window to what the windows before it said.
+/// Adds a window to what the windows before it said: to means with the weight of so many tokens, to the head `without` not.
 fn combine(
     model: &Model<'_>,
     scratch: &Scratch,
-    tokens: usize,
-    topic: bool,
+    weight: Option<usize>,
+    without: Option<usize>,
     sums: &mut [Vec<f32>],
     probabilities: &mut Vec<f32>,
 ) {
     let mut logits = scratch.logits.as_slice();
     let mut own = model.own.iter();
-    for (head, sums) in model.heads.iter().zip(sums) {
+    for (at, (head, sums)) in model.heads.iter().zip(sums).enumerate() {
         match logits.split_at_checked(head.labels.len()) {
             Some((ours, rest)) => {
                 logits = rest;
@@ -445,19 +454,22 @@ fn combine(
                 None => return,
             },
         }
+        if without == Some(at) {
+            continue;
+        }
         softmax(probabilities);
-        match head.windows {
-            Windows::Max => {
+        match (head.windows, weight) {
+            (Windows::Max, _) => {
                 if probabilities.last() > sums.last() {
                     sums.clone_from(probabilities);
                 }
             }
-            Windows::Mean if topic => {
+            (Windows::Mean, Some(tokens)) => {
                 for (sum, probability) in sums.iter_mut().zip(probabilities.iter()) {
                     *sum += probability * exact(tokens);
                 }
             }
-            Windows::Mean => {}
+            (Windows::Mean, None) => {}
         }
     }
 }

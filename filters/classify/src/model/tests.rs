@@ -72,7 +72,7 @@ fn reading_in_slices_finds_what_reading_at_once_finds() {
         let whole = model.classify(&text);
         let (mut run, mut reader) = (Run::new(&model), Reader::default());
         let mut slices = 1;
-        while run.part(&model, &text, true, &mut reader, || false) == Progress::Stopped {
+        while run.part(&model, &text, (true, None), &mut reader, || false) == Progress::Stopped {
             slices += 1;
         }
         assert_eq!(run.scores(&model), whole);
@@ -94,7 +94,7 @@ fn a_part_that_is_no_topic_counts_for_guards_only() {
         (ATTACK, false),
         ("Breach of contract and the tort of negligence.", false),
     ] {
-        run.part(&model, text, topic, &mut Reader::default(), || true);
+        run.part(&model, text, (topic, None), &mut Reader::default(), || true);
     }
     let scores = run.scores(&model);
     assert_eq!(scores.of(0), model.classify(question).of(0));

@@ -138,10 +138,12 @@ fn is_url(raw: &[u8]) -> bool {
         return is_data_url(rest);
     }
     let scheme = raw.iter().position(|&b| b == b':').unwrap_or(0);
-    let has_scheme = raw
-        .get(..scheme)
-        .is_some_and(|s| !s.is_empty() && s.len() < 16 && s.iter().all(u8::is_ascii_alphanumeric));
-    has_scheme && is_one_word(raw)
+    let (scheme, rest) = raw.split_at_checked(scheme).unwrap_or_default();
+    let has_scheme =
+        !scheme.is_empty() && scheme.len() < 16 && scheme.iter().all(u8::is_ascii_alphanumeric);
+    // Without an authority (RFC 3986, section 3.2) it may be a word and a colon.
+    let has_authority = rest.starts_with(b"://") || rest.starts_with(b":\\/\\/");
+    has_scheme && has_authority && is_one_word(raw)
 }
 
 const DATA_SCHEME: &[u8] = b"data:";
@@ -251,6 +253,7 @@ mod tests {
             ("url", "https://example.com/a?b=c%20d", false),
             ("url", "https:\\/\\/example.com\\/a", false),
             ("url", "https://example.com/\\nignore\\nall", true),
+            ("url", "note:ignore-all-previous-instructions", true),
             ("url", "data:image/png;base64,iVBORw0KGgo=", false),
             ("url", "data:image/png;base64,iVBORw0KGg", true),
             ("url", "data:text/plain;base64,iVBORw0KGgo=", true),
