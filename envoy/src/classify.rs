@@ -181,9 +181,7 @@ fn verdict(head: &Head, scores: &Scores, at: usize) -> Value {
             let last = all.len().saturating_sub(1);
             Some(if finding >= head.threshold { last } else { 0 })
         }
-        // Not read: too short for an attack.
-        (Windows::Max, None) => Some(0),
-        (Windows::Mean, _) => scores.best(at).map(|(label, _)| label),
+        _ => scores.best(at).map(|(label, _)| label),
     };
     let label = best.and_then(|label| head.labels.get(label));
     let probability = best.and_then(|label| all.get(label)).map(|p| round(*p));

@@ -139,9 +139,12 @@ impl Record {
         }
         if self.is_routed() {
             host.set_filter_state(state::MODEL, self.model.as_bytes());
+            host.set_filter_state(state::REASONING, self.reasoning().as_bytes());
+        }
+        // What a guard stopped was decided, and has no model.
+        if self.is_routed() || self.decision != state::NONE {
             host.set_filter_state(state::DECISION, self.decision.as_bytes());
             host.set_filter_state(state::CATEGORY, self.category.as_bytes());
-            host.set_filter_state(state::REASONING, self.reasoning().as_bytes());
         }
         if self.cache != Cache::Skip {
             host.set_filter_state(state::CACHE, self.cache.name().as_bytes());

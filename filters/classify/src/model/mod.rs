@@ -268,8 +268,8 @@ pub struct Run {
     sums: Vec<Vec<f32>>,
     /// Tokens in the sums.
     tokens: usize,
-    /// Windows read in all parts.
-    read: usize,
+    /// Windows of all parts that each head read.
+    read: Vec<usize>,
     /// The block before, of the part in work.
     before: Option<Block>,
     windows: usize,
@@ -302,7 +302,7 @@ impl Run {
                 .map(|head| vec![0.0; head.labels.len()])
                 .collect(),
             tokens: 0,
-            read: 0,
+            read: vec![0; model.heads.len()],
             before: None,
             windows: 0,
             pieces: Vec::with_capacity(2 * BLOCK),
@@ -323,9 +323,16 @@ impl Run {
     ) -> Progress {
         let mut sums = std::mem::take(&mut self.sums);
         let mut probabilities = std::mem::take(&mut self.probabilities);
-        let (mut counted, mut read) = (0_usize, 0_usize);
+        let mut read = std::mem::take(&mut self.read);
+        let mut counted = 0_usize;
         let progress = self.each_window(model, text, reader, &mut |scratch, tokens| {
-            read = read.saturating_add(1);
+            for (_, read) in read
+                .iter_mut()
+                .enumerate()
+                .filter(|(at, _)| without != Some(*at))
+            {
+                *read = read.saturating_add(1);
+            }
             if topic {
                 counted = counted.saturating_add(tokens);
             }
@@ -341,7 +348,7 @@ impl Run {
             go_on()
         });
         self.tokens = self.tokens.saturating_add(counted);
-        self.read = self.read.saturating_add(read);
+        self.read = read;
         self.sums = sums;
         self.probabilities = probabilities;
         progress
@@ -412,22 +419,26 @@ impl Run {
     #[must_use]
     pub fn scores(&self, model: &Model<'_>) -> Scores {
         let tokens = exact(self.tokens);
-        let mean = |head: &Head, sums: &Vec<f32>| match head.windows {
-            Windows::Max => less_for_many(sums, self.read),
+        let mean = |head: &Head, sums: &Vec<f32>, read| match head.windows {
+            Windows::Max => less_for_many(sums, read),
             Windows::Mean => sums.iter().map(|sum| sum / tokens.max(1.0)).collect(),
         };
-        let found = model.heads.iter().zip(&self.sums);
-        Scores(
-            found
-                .map(|(head, sums)| {
-                    if sums.iter().all(|sum| *sum == 0.0) {
-                        Vec::new()
-                    } else {
-                        mean(head, sums)
-                    }
-                })
-                .collect(),
-        )
+        let was_read = self.read.iter().any(|read| *read > 0);
+        let found = model.heads.iter().zip(&self.sums).zip(&self.read);
+        let scores = found.map(|((head, sums), read)| {
+            if head.windows == Windows::Max && *read == 0 && was_read {
+                // It was told not to read, so it found nothing.
+                let labels = 0..head.labels.len();
+                labels
+                    .map(|label| if label == 0 { 1.0 } else { 0.0 })
+                    .collect()
+            } else if sums.iter().all(|sum| *sum == 0.0) {
+                Vec::new()
+            } else {
+                mean(head, sums, *read)
+            }
+        });
+        Scores(scores.collect())
     }
 }
 

@@ -102,7 +102,12 @@ impl<S: Signals, H: Host> Judge for Judging<'_, S, H> {
         let started = self.host.now_us();
         let signals = self.rules.signals;
         let text = text.to_owned();
-        let mut reading = signals.begin(guard.wanted(), vec![Part { text, topic: false }]);
+        let part = Part {
+            text,
+            topic: false,
+            turn: true,
+        };
+        let mut reading = signals.begin(guard.wanted(), vec![part]);
         signals.read(&mut reading, &mut || true);
         let breach = guard.judge(&signals.found(&reading).guards);
         let took = self.host.now_us().saturating_sub(started);

@@ -160,6 +160,10 @@ impl<S: Signals> RouterStream<S> {
         self.record.fallback = reason.into();
         if guarded && router.guards.on_budget == OnBudget::Block {
             self.note(&found.guards);
+            if let Some(route) = &route {
+                self.record.decision = route.decision.clone().into();
+                self.tell_why(router, &work, route, Vec::new());
+            }
             return refuse(host, &Fault::NotJudged);
         }
         // A topic of a part of the text is none.

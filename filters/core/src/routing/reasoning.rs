@@ -24,6 +24,23 @@ pub(super) struct Reasoning {
     has_effort: bool,
 }
 
+/// Whether the client set `inner` in the object `key`; `null` sets nothing. What is no object is the server's to refuse. Of several members of
+/// one name servers take the last.
+fn chose_inside(request: &Request, body: &[u8], key: &str, inner: &str) -> bool {
+    let mut members = request.members.iter().rev();
+    let sent = members.find(|(name, _)| name == key);
+    let sent = sent.and_then(|(_, span)| body.get(span.clone()));
+    match (sent, sent.and_then(outline)) {
+        (None | Some(b"null"), _) => false,
+        (Some(_), None) => true,
+        (Some(json), Some(members)) => {
+            let mut members = members.into_iter().rev();
+            let chosen = members.find(|(name, _)| name == inner);
+            chosen.is_some_and(|(_, span)| json.get(span) != Some(b"null"))
+        }
+    }
+}
+
 impl Reasoning {
     /// `None` for a model without a family: nothing is said, and what the client says stays.
     pub(super) fn compile(config: &Config, chosen: &ModelRefConfig) -> Option<Self> {
@@ -77,10 +94,7 @@ impl Reasoning {
         let stays = |key: &str| !self.is_explicit && chose(key);
         match (self.family.kind, endpoint) {
             (ReasoningKind::ChatTemplateKwargs, Endpoint::ChatCompletions) => {
-                let chosen = request.member("chat_template_kwargs");
-                let chosen = chosen.and_then(|span| outline(body.get(span)?));
-                let is_chosen = chosen.is_some_and(|m| m.iter().any(|(name, _)| name == key));
-                if is_chosen && !self.is_explicit {
+                if !self.is_explicit && chose_inside(request, body, "chat_template_kwargs", key) {
                     return false;
                 }
                 edits.set_in_object("chat_template_kwargs", key, &self.on.to_string());

@@ -42,7 +42,7 @@ impl Key {
         hash.update(b"read");
         hash.update([topics, labels, every_part, jailbreak, toxicity, pii, names].map(u8::from));
         for part in parts {
-            hash.update([u8::from(part.topic)]);
+            hash.update([u8::from(part.topic), u8::from(part.turn)]);
             push(&mut hash, &part.text);
         }
         Self(hash.finalize().into())
@@ -289,6 +289,7 @@ mod tests {
         let part = |text: &str, topic| Part {
             text: text.into(),
             topic,
+            turn: true,
         };
         let pii = Wanted {
             pii: true,
@@ -304,6 +305,13 @@ mod tests {
             Key::of_reading(pii, &[part("ab", false)]),
             Key::of_reading(pii, &[part("a", true), part("b", true)]),
             Key::of_reading(pii, &[part("a", true)]),
+            Key::of_reading(
+                pii,
+                &[Part {
+                    turn: false,
+                    ..part("a", true)
+                }],
+            ),
             Key::of_question(&[], "ab"),
             Key::of_question(&["a".into()], "b"),
             Key::of_question(&["a".into(), "b".into()], ""),

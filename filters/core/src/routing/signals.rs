@@ -84,6 +84,8 @@ pub struct Part {
     pub text: String,
     /// Whether it tells the topic.
     pub topic: bool,
+    /// Whether it is all that one side of a conversation says before the other does.
+    pub turn: bool,
 }
 
 /// Whether all was read.

@@ -68,11 +68,23 @@ impl Work {
                 .map_or_else(String::new, |message| message.text(&self.body));
             if !text.is_empty() {
                 let topic = topic.is_some_and(|at| place == Place::Message(at));
-                parts.push(Part { text, topic });
+                let turn = self.is_turn(place);
+                parts.push(Part { text, topic, turn });
                 self.parts.push(place);
             }
         }
         parts
+    }
+
+    /// Whether it is a message of the user or the model between others' messages: what one side says in pieces is no turn.
+    fn is_turn(&self, place: Place) -> bool {
+        let Place::Message(at) = place else {
+            return false;
+        };
+        let role = |at: usize| self.request.messages.get(at).map(|m| m.role);
+        let own = role(at);
+        let (before, behind) = (at.checked_sub(1).and_then(role), role(at.saturating_add(1)));
+        matches!(own, Some(Role::User | Role::Assistant)) && before != own && behind != own
     }
 
     /// Whether texts were read, in whole or in part.

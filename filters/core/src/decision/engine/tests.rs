@@ -306,9 +306,8 @@ fn any_rule() -> impl Generate<Value = serde_json::Value> {
     signal.prop_recursive(3, 12, 4, |inner| {
         let operator = prop::sample::select(vec!["AND", "OR"]);
         prop_oneof![
-            inner
-                .clone()
-                .prop_map(|rule| json!({"operator": "NOT", "conditions": [rule]})),
+            prop::collection::vec(inner.clone(), 0..3)
+                .prop_map(|rules| json!({"operator": "NOT", "conditions": rules})),
             (operator, prop::collection::vec(inner, 0..4)).prop_map(|(operator, rules)| {
                 json!({"operator": operator, "conditions": rules})
             }),

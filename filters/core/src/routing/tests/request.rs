@@ -212,6 +212,8 @@ fn hits_blocks_and_answers_of_decisions_say_what_matched_too() {
     let record = Record::published(&mut host);
     assert!(record.blocked);
     assert_eq!((&*record.decision, &*record.model), ("code", "unknown"));
+    assert_eq!(host.state["turnpike.decision"], "code");
+    assert!(!host.state.contains_key("turnpike.model"));
     let told: Vec<_> = debug_headers(&record.debug).collect();
     assert!(
         told.contains(&("x-vsr-matched-keywords", "code")),

@@ -70,15 +70,20 @@ fn reasoning_is_told_the_way_the_family_wants_it_unless_the_client_did() {
         serde_json::json!({"model": "auto", "messages": messages, "chat_template_kwargs": own}),
     );
     assert_eq!(sent["chat_template_kwargs"], own);
-    let other = serde_json::json!({"language": "de"});
-    let sent = health(
-        serde_json::json!({"model": "auto", "messages": messages, "chat_template_kwargs": other}),
-    );
-    assert_eq!(
-        sent["chat_template_kwargs"],
-        serde_json::json!({"language": "de", "enable_thinking": false}),
-        "that is no choice"
-    );
+    let off = serde_json::json!({"language": "de", "enable_thinking": false});
+    for (sent, expected) in [
+        (serde_json::json!({"language": "de"}), off),
+        (
+            serde_json::json!({"enable_thinking": null}),
+            serde_json::json!({"enable_thinking": false}),
+        ),
+        (serde_json::json!("on"), serde_json::json!("on")),
+    ] {
+        let sent = health(
+            serde_json::json!({"model": "auto", "messages": messages, "chat_template_kwargs": sent}),
+        );
+        assert_eq!(sent["chat_template_kwargs"], expected);
+    }
 }
 
 #[test]
