@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::model::ForwardError;
 
 /// Waits for a permit before every forward and reports the first tokens of the rows that it sees.
 struct Gated {

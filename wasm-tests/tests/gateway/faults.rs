@@ -8,14 +8,14 @@
 //! | a blocked answer is stored, then served | `output_guard::a_blocked_answer_is_not_in_the_cache` |
 //! | a stored answer loses its white space, or serves streams or bodies alone | `openai_client::what_was_a_body_streams_with_usage_for_who_asks`, `openai_client::what_streamed_is_a_body` |
 //! | a stream is not counted: cut in chunks, aborted, without usage | `streaming::a_stream_is_the_same_whatever_the_chunks`, `streaming::a_client_that_leaves_is_counted_once`, `streaming::a_stream_without_usage_is_estimated`, [`a_text_that_looks_like_the_end_of_a_stream_does_not_end_its_accounting`] |
-//! | hits cost tokens; a block looks like an answer of the model | `cache::a_hit_costs_no_tokens_and_is_counted`, `classifier::an_attack_is_stopped_and_counted` |
+//! | hits cost tokens; a block looks like an answer of the model | `cache::a_hit_costs_no_tokens_and_is_counted`, `classifier::attacks::an_attack_is_stopped_and_counted` |
 //! | a method of detection is accepted and does nothing, without a word | [`a_method_of_detection_without_effect_is_told`] |
 //! | no reasoning becomes low effort; the client's effort is lost | [`no_reasoning_does_not_become_low_effort`], [`an_effort_of_the_client_is_not_lost_where_the_model_has_no_family`] |
-//! | an attack hides in a long prompt, in an earlier turn, in a tool's result | `classifier::no_place_in_a_request_hides_an_attack`, `classifier::personal_data_at_the_end_of_a_long_text_is_found` |
+//! | an attack hides in a long prompt, in an earlier turn, in a tool's result | `classifier::attacks::no_place_in_a_request_hides_an_attack`, `classifier::personal_data::personal_data_at_the_end_of_a_long_text_is_found` |
 //! | completions and embeddings are not served | `routing::a_completion_is_routed_by_its_prompt`, `apis::every_api_is_counted_whole_and_streamed`, `openai_client::other_apis_pass_and_are_not_cached` |
-//! | a named model is not guarded | `classifier::no_place_in_a_request_hides_an_attack`, `classifier::personal_data_passes_where_the_models_policy_lets_it` |
+//! | a named model is not guarded | `classifier::attacks::no_place_in_a_request_hides_an_attack`, `classifier::personal_data::personal_data_passes_where_the_models_policy_lets_it` |
 //! | a client forges who it is, or its route | `headers::spoofed_headers_do_not_reach_the_server`, `identity::a_repeated_identity_header_is_refused`, `identity_sources::identity_headers_of_clients_are_stripped_where_nobody_vouches_for_them`, [`an_identity_of_another_gateway_names_nobody`] |
-//! | guards are gone when the classifier is | `classifier::an_attack_is_stopped_and_counted` (its gateway has no sidecar), `sidecar_failure::on_error_block_refuses_with_503`, `classifier::a_text_that_takes_too_long_is_refused` |
+//! | guards are gone when the classifier is | `classifier::attacks::an_attack_is_stopped_and_counted` (its gateway has no sidecar), `sidecar_failure::on_error_block_refuses_with_503`, `classifier::long_texts::a_text_that_takes_too_long_is_refused` |
 //! | a body that is too large gets 500, or passes | `errors::a_larger_body_gets_413`, `errors::an_upload_in_chunks_that_grows_too_large_gets_413` |
 //! | streams are not guarded | `output_guard::a_stream_is_cut_before_what_may_not_pass` |
 //! | a label of a metric grows with the users | `cap::users_above_the_cap_share_a_label_and_no_token_is_lost` |

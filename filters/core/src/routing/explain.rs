@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::route::{Route, Router};
+use super::route::Route;
+use super::router::Router;
 use super::signals::Signals;
 use super::stream::RouterStream;
 use super::work::Work;

@@ -3,7 +3,8 @@
 use std::rc::Rc;
 
 use super::explain::Outcome;
-use super::route::{Route, Router};
+use super::route::Route;
+use super::router::Router;
 use super::signals::Signals;
 use super::stream::RouterStream;
 use super::work::Work;

@@ -1,6 +1,7 @@
 //! The cache lookup of a request, and what a stored answer becomes.
 
-use super::route::{Route, Router};
+use super::route::Route;
+use super::router::Router;
 use super::signals::Signals;
 use super::work::{Extent, Work};
 use crate::cache::{Caller, Control, Skip};

@@ -9,7 +9,7 @@
 //! 6. A complete answer to a cacheable request is handed to the cache while it passes.
 //!
 //! `stream` takes the request in, `reading` reads its texts, `asking` hears the sidecar; from there the request goes `upstream`, or
-//! `local_reply` answers it. `response` has the model's answer on its way back. `route` and `settle` are what they go by.
+//! `local_reply` answers it. `response` has the model's answer on its way back. `router`, `route` and `settle` are what they go by.
 //!
 //! A sidecar that fails or is late never loses a request silently: `sidecar.on_error` decides, filter state and a counter tell.
 
@@ -28,6 +28,7 @@ mod reasoning;
 mod recent;
 mod response;
 mod route;
+mod router;
 mod settle;
 mod signals;
 mod stream;
@@ -37,7 +38,8 @@ mod work;
 
 pub use explain::{EXPLAIN_PATH, ExplainedDecision, ExplainedSignal, Explanation};
 pub use models::models_list;
-pub use route::{Route, Router};
+pub use route::Route;
+pub use router::Router;
 pub use signals::{Found, Part, Progress, Signals, TextRules, Wanted};
 pub use stream::RouterStream;
 pub use topics::Topics;

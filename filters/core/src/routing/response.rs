@@ -1,7 +1,7 @@
 //! The answer of a model on its way back: timed, kept for the cache, read by guards.
 
 use super::capture::{Wanted, form_to_store};
-use super::route::Router;
+use super::router::Router;
 use super::signals::Signals;
 use super::stream::RouterStream;
 use crate::cache::Partitioner;

@@ -1,6 +1,6 @@
 //! From a request to the signals that decisions read, in the order of what they cost.
 
-use super::route::Router;
+use super::router::Router;
 use super::signals::{Found, Signals};
 use super::work::{Extent, Work};
 use crate::config::Config;

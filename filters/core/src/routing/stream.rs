@@ -4,7 +4,7 @@ use super::asking::Question;
 use super::capture::Capture;
 use super::explain::EXPLAIN_PATH;
 use super::reading::Reading;
-use super::route::Router;
+use super::router::Router;
 use super::signals::Signals;
 use super::work::Work;
 use crate::cache::{Control, SIMILARITY_HEADER};

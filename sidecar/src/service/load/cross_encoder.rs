@@ -5,9 +5,9 @@ use std::sync::Arc;
 use turnpike_core::cache::SecondOpinionConfig;
 use turnpike_core::sidecar::SECOND_OPINION;
 
-use super::{
-    Kept, Loader, Placed, StartError, WARM_UP_TOKENS, config_error, files_error, model_error,
-};
+use super::error::{StartError, config_error, files_error, model_error};
+use super::kept::{Kept, Placed};
+use super::{Loader, WARM_UP_TOKENS};
 use crate::cache::SecondOpinion;
 use crate::classifier::{CrossEncoder, LabelModel, MAX_WINDOW};
 use crate::model::Model as _;
