@@ -93,6 +93,7 @@ struct Variant {
     messages: Option<Vec<Value>>,
     #[serde(default = "auto")]
     model: String,
+    expected_decision: Option<String>,
     expected_model: Option<String>,
     #[serde(default = "probe")]
     user: String,
@@ -302,7 +303,9 @@ fn compare(wrong: &mut Vec<Wrong>, what: &str, expected: Value, got: &Value) {
 fn where_it_goes(expected: &Expected, variant: &Variant, told: &Value) -> Vec<Wrong> {
     let mut wrong = Vec::new();
     let mut check = |key: &str, value: Value| compare(&mut wrong, key, value, &told[key]);
-    check("decision", json!(expected.expected_decision));
+    let decision = variant.expected_decision.as_ref();
+    let decision = decision.unwrap_or(&expected.expected_decision);
+    check("decision", json!(decision));
     check("blocked", json!(expected.expected_blocked));
     check("answered_here", json!(expected.expected_answered_here));
     check("fallback", Value::Null);
