@@ -10,6 +10,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -59,9 +60,23 @@ pub(crate) fn validate(bootstrap: &Path) -> Result<()> {
     }
 }
 
-/// A TCP port that nobody listens on.
+/// Ports below those that the kernel gives to connections (`net.ipv4.ip_local_port_range`), which would take one between here and its use.
+const PORTS: std::ops::Range<u32> = 20_000..32_000;
+
+/// A TCP port that nobody listens on, and that no other caller in this process gets.
 pub(crate) fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let count = PORTS.end - PORTS.start;
+    // Processes that run side by side begin apart.
+    let first = std::process::id().wrapping_mul(97);
+    for _ in 0..count {
+        let at = first.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % count;
+        let port = u16::try_from(PORTS.start + at)?;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    Err("every port is taken".into())
 }
 
 /// A running Envoy; ends with this value.
