@@ -81,3 +81,42 @@ fn what_may_go_elsewhere_goes_there_whatever_guards_come_behind() {
         assert_eq!(elsewhere.model, "small", "{plugins}");
     }
 }
+
+#[test]
+fn what_one_side_says_in_pieces_is_no_turn() {
+    use super::super::work::Work;
+    let turns = |endpoint, body: serde_json::Value| -> Vec<(String, bool)> {
+        let body = body.to_string().into_bytes();
+        let request = crate::request::Request::parse(endpoint, &body).unwrap();
+        let parts = Work::new(endpoint, request, body, 0).parts(true);
+        parts.into_iter().map(|p| (p.text, p.turn)).collect()
+    };
+    let said = |role: &str, text: &str| serde_json::json!({"role": role, "content": text});
+    let chat = |messages: &[serde_json::Value]| {
+        let body = serde_json::json!({"model": "m", "messages": messages});
+        turns(Endpoint::ChatCompletions, body)
+    };
+    let alternating = [said("user", "a"), said("assistant", "b"), said("user", "c")];
+    assert!(chat(&alternating).iter().all(|(_, turn)| *turn));
+    let in_pieces = [said("assistant", "b"), said("user", "c"), said("user", "d")];
+    for (text, turn) in chat(&in_pieces) {
+        assert_eq!(turn, text == "b", "{text}");
+    }
+    for role in ["system", "developer", "tool"] {
+        let found = chat(&[said(role, "x"), said("user", "q")]);
+        assert!(found.contains(&("x".into(), false)), "{role}: {found:?}");
+    }
+    let blocks = serde_json::json!({"model": "m", "max_tokens": 9, "messages": [said("user", "q")],
+        "system": [{"type": "text", "text": "x"}, {"type": "text", "text": "y"}]});
+    let found = turns(Endpoint::Messages, blocks);
+    assert!(
+        found.contains(&("x".into(), false)) && found.contains(&("y".into(), false)),
+        "{found:?}"
+    );
+    let prompts = serde_json::json!({"model": "m", "prompt": ["x", "y"]});
+    assert!(
+        turns(Endpoint::Completions, prompts)
+            .iter()
+            .all(|(_, turn)| !turn)
+    );
+}
