@@ -11,6 +11,9 @@
 //! 6. `encoder`: what the sidecar itself says that tokenization and forward of the semantic hit's text take (`timing` of
 //!    `/v1/analyze`), asked over its socket with a partition that holds nothing.
 //!
+//! 7. `inside`: where the time of hits goes, as Envoy's access log and the sidecar's histograms say. The encoder's time there is that
+//!    of the very requests that hit: beside Envoy, its forward finds other things in the processor's caches than when it runs alone.
+//!
 //! The sidecar's counters say afterwards whether each request was what it is called; otherwise the run fails. Prints the limits of the
 //! project beside the measured values; it does not fail above them, since the machine may be busy.
 
@@ -125,6 +128,41 @@ struct Measured {
     semantic: Times,
     miss: Times,
     encoder: Times,
+    /// Of a turn of exact hits, and of one of semantic hits.
+    inside: [Vec<Inside>; 2],
+}
+
+/// Means of the requests of one turn, in seconds.
+#[derive(Debug, Clone, Copy)]
+struct Inside {
+    client: f64,
+    sidecar: f64,
+    tokenization: f64,
+    queue: f64,
+    forward: f64,
+    cache: f64,
+}
+
+impl Inside {
+    fn encoder(&self) -> f64 {
+        self.tokenization + self.forward
+    }
+
+    /// Of a turn that the client measured as `times`, from the sums of the sidecar before and behind it.
+    fn new(times: &[Duration], before: &[f64; 5], behind: &[f64; 5]) -> Self {
+        #[expect(clippy::cast_precision_loss, reason = "a count of requests")]
+        let count = times.len() as f64;
+        let [sidecar, tokenization, queue, forward, cache] =
+            std::array::from_fn(|at| (behind[at] - before[at]) / count);
+        Self {
+            client: times.iter().sum::<Duration>().as_secs_f64() / count,
+            sidecar,
+            tokenization,
+            queue,
+            forward,
+            cache,
+        }
+    }
 }
 
 /// Who is asked.
@@ -182,15 +220,30 @@ impl<'r> Bench<'r> {
             miss.send(&others.next().context("no more questions")?)?;
         }
         let before = self.lookups()?;
+        self.cached.clear_access_log()?;
         let mut measured = Measured::default();
         for round in 0..ROUNDS {
             for kind in 0..6 {
+                let kind = (round + kind) % 6;
+                let hits = match kind {
+                    2 => Some((&mut exact, &mut measured.exact, 0)),
+                    3 => Some((&mut semantic, &mut measured.semantic, 1)),
+                    _ => None,
+                };
+                if let Some((client, times, at)) = hits {
+                    let before = self.sums()?;
+                    for _ in 0..REQUESTS_A_ROUND {
+                        times.push(client.ask()?);
+                    }
+                    let of_turn = &times[times.len() - REQUESTS_A_ROUND..];
+                    let inside = Inside::new(of_turn, &before, &self.sums()?);
+                    measured.inside[at].push(inside);
+                    continue;
+                }
                 for _ in 0..REQUESTS_A_ROUND {
-                    match (round + kind) % 6 {
+                    match kind {
                         0 => measured.direct.push(direct.ask()?),
                         1 => measured.upstream.push(upstream.ask()?),
-                        2 => measured.exact.push(exact.ask()?),
-                        3 => measured.semantic.push(semantic.ask()?),
                         4 => measured
                             .encoder
                             .push(self.analyze(&mut encoder, question.asked)?),
@@ -239,12 +292,35 @@ impl<'r> Bench<'r> {
         bail!("the answer is not stored")
     }
 
-    fn lookups(&self) -> Result<Lookups> {
+    fn samples(&self) -> Result<Vec<metrics::Sample>> {
         let mut connection = self.connect()?;
         let (_, page) = self
             .runtime
             .block_on(connection.exchange(&get("/metrics")))?;
-        let samples = metrics::parse(std::str::from_utf8(page)?);
+        Ok(metrics::parse(std::str::from_utf8(page)?))
+    }
+
+    /// Seconds that the sidecar has spent on analyses, and on their parts.
+    fn sums(&self) -> Result<[f64; 5]> {
+        let samples = self.samples()?;
+        let sum = |name: &str, label: &str, value: &str| {
+            let name = format!("turnpike_sidecar_{name}_duration_seconds_sum");
+            let of = |s: &&metrics::Sample| {
+                s.name == name && s.labels.get(label).is_some_and(|l| l == value)
+            };
+            samples.iter().find(of).map_or(0.0, |sample| sample.value)
+        };
+        Ok([
+            sum("request", "path", ANALYZE_PATH),
+            sum("stage", "stage", "tokenization"),
+            sum("queue", "model", "encoder"),
+            sum("forward", "model", "encoder"),
+            sum("stage", "stage", "cache"),
+        ])
+    }
+
+    fn lookups(&self) -> Result<Lookups> {
+        let samples = self.samples()?;
         let count = |result: &str| {
             let of = |s: &&metrics::Sample| {
                 s.name == "turnpike_sidecar_cache_lookups_total"
@@ -326,10 +402,46 @@ fn report(question: &Question, measured: &mut Measured) {
     );
     line("miss - upstream", miss, &[upstream], "");
     line("miss - upstream - encoder", miss, &[upstream, encoder], "");
+    inside(measured);
     println!(
         "  ratios of p50: exact hit {:.2} of upstream; semantic hit {:.2} of the encoder; miss {:.2} of upstream and encoder\n",
         exact.0 / upstream.0,
         semantic.0 / encoder.0,
         miss.0 / (upstream.0 + encoder.0)
+    );
+}
+
+/// The medians of all turns' means.
+fn inside(measured: &Measured) {
+    println!(
+        "  {:<36} {:>9} {:>9}   limit",
+        "inside, medians of turns' means", "exact µs", "semantic"
+    );
+    let line = |name: &str, of: &dyn Fn(&Inside) -> f64, limit: &str| {
+        let [exact, semantic] = [0, 1].map(|at| {
+            let seconds = measured.inside[at].iter().map(of);
+            let mut times: Times = seconds
+                .map(|s| Duration::from_secs_f64(s.max(0.0)))
+                .collect();
+            percentile_us(&mut times, 0.5)
+        });
+        println!("  {name:<36} {exact:>9.0} {semantic:>9.0}   {limit}");
+    };
+    line("client", &|i| i.client, "");
+    line("outside the sidecar", &|i| i.client - i.sidecar, "");
+    line("sidecar", &|i| i.sidecar, "");
+    line("  tokenization", &|i| i.tokenization, "");
+    line("  waiting for the model's thread", &|i| i.queue, "");
+    line("  forward", &|i| i.forward, "");
+    line("  cache", &|i| i.cache, "");
+    line(
+        "  the rest",
+        &|i| i.sidecar - i.encoder() - i.queue - i.cache,
+        "",
+    );
+    line(
+        "client - its own encoder",
+        &|i| i.client - i.encoder(),
+        "1000",
     );
 }

@@ -17,8 +17,8 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::onnx::gpu::GpuMemory;
 use labels::{
-    HeadLabels, LookupLabels, MemoryLabels, PlacementLabels, ReloadLabels, RequestLabels,
-    ShedLabels, StageLabels,
+    HeadLabels, LookupLabels, MemoryLabels, PathLabels, PlacementLabels, ReloadLabels,
+    RequestLabels, ShedLabels, StageLabels,
 };
 use llm::{EngineLabels, LLM_SECONDS, LlmLabels};
 use queues::Queues;
@@ -39,6 +39,7 @@ const STAGE_SECONDS: [f64; 14] = [
 pub struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
+    durations: Family<PathLabels, Histogram, fn() -> Histogram>,
     stages: Family<StageLabels, Histogram, fn() -> Histogram>,
     lookups: Family<LookupLabels, Counter>,
     shed: Family<ShedLabels, Counter>,
@@ -73,6 +74,7 @@ impl Default for Metrics {
         let mut metrics = Self {
             registry: Registry::with_prefix("turnpike_sidecar"),
             requests: Family::default(),
+            durations: Family::new_with_constructor(|| Histogram::new(STAGE_SECONDS)),
             stages: Family::new_with_constructor(|| Histogram::new(STAGE_SECONDS)),
             lookups: Family::default(),
             shed: Family::default(),
@@ -106,6 +108,7 @@ impl Metrics {
         let build = Info::new([("version", crate::VERSION), ("git_hash", crate::GIT_HASH)]);
         r.register("build", "Version and commit of the sidecar", build);
         r.register("requests", "Requests answered, by path and status code", self.requests.clone());
+        r.register_with_unit("request_duration", "Time from a request's head to its answer, waiting included, by path", Unit::Seconds, self.durations.clone());
         r.register_with_unit("stage_duration", "Time of a request's stages", Unit::Seconds, self.stages.clone());
         r.register("cache_lookups", "Cache lookups, by result", self.lookups.clone());
         r.register("cache_candidates_turned_down", "Stored questions that resemble the asked one and differ from it in what counts, by what", self.candidates_turned_down.clone());
@@ -144,11 +147,14 @@ impl Metrics {
         r.register_with_unit("startup", "Time from start to readiness", Unit::Seconds, self.startup_seconds.clone());
     }
 
-    /// Counts an answered request; `path` is a path of the router or `other`.
-    pub fn request(&self, path: &'static str, code: u16) {
+    /// Counts an answered request and its time; `path` is a path of the router or `other`.
+    pub fn request(&self, path: &'static str, code: u16, duration: Duration) {
         self.requests
             .get_or_create(&RequestLabels { path, code })
             .inc();
+        self.durations
+            .get_or_create(&PathLabels { path })
+            .observe(duration.as_secs_f64());
     }
 
     /// Counts a reload of the configuration.

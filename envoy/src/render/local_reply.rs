@@ -18,8 +18,19 @@ struct Reply {
 
 /// `LocalReplyConfig`; the first mapper whose condition holds answers.
 pub(super) fn config(limits: &LimitsConfig) -> Value {
-    let mappers: Vec<Value> = replies(limits).iter().map(mapper).collect();
+    let replies = replies(limits);
+    let errors = replies.iter().map(mapper);
+    let mappers: Vec<Value> = std::iter::once(successes()).chain(errors).collect();
     json!({"mappers": mappers})
+}
+
+/// Leaves what is no error as it is, such as an answer from the cache, before an expression is evaluated.
+fn successes() -> Value {
+    json!({"filter": {"status_code_filter": {"comparison": {
+        "op": "LE",
+        // Envoy wants a key, under which its runtime may have another value.
+        "value": {"default_value": 399, "runtime_key": "turnpike.local_reply_success"},
+    }}}})
 }
 
 /// Body for a request that belongs to no model.

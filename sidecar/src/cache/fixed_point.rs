@@ -24,11 +24,11 @@ pub(super) fn cosine(product: i32) -> f32 {
     (product as f32 / (ONE * ONE)).min(1.0)
 }
 
-/// Dot product in fixed point; see [`cosine`].
-pub(super) fn dot(a: &[i16], b: &[i16]) -> i32 {
+/// Dot product in fixed point; see [`cosine`]. `b` may be half of each component.
+pub(super) fn dot<T: Copy + Into<i16>>(a: &[i16], b: &[T]) -> i32 {
     ARCH.dispatch(|| {
         a.iter().zip(b).fold(0_i32, |sum, (x, y)| {
-            sum.wrapping_add(i32::from(*x) * i32::from(*y))
+            sum.wrapping_add(i32::from(*x) * i32::from((*y).into()))
         })
     })
 }

@@ -149,8 +149,9 @@ pub(super) async fn count(
     let started_at = std::time::Instant::now();
     let response = next.run(request).await;
     let code = response.status().as_u16();
-    service.metrics.request(path, code);
-    let duration_us = started_at.elapsed().as_micros();
+    let duration = started_at.elapsed();
+    service.metrics.request(path, code, duration);
+    let duration_us = duration.as_micros();
     tracing::debug!(path, code, duration_us, "request");
     response
 }

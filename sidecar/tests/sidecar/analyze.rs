@@ -1,5 +1,7 @@
 //! `/v1/analyze`: categories, and what is not run.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use turnpike_core::Config;
 use turnpike_core::sidecar::{AnalyzeResponse, CacheAnswer};
@@ -106,6 +108,14 @@ async fn timing_says_where_the_time_went() -> Outcome<()> {
         let line = format!("turnpike_sidecar_{metric}{{model=\"encoder\"}}");
         assert!(sidecar.metric(&line).await? >= 1.0, "{metric}");
     }
+    let of_path =
+        |end: &str| format!("turnpike_sidecar_request_duration_seconds_{end}{{path=\"{PATH}\"}}");
+    assert_eq!(sidecar.metric(&of_path("count")).await?, 1.0);
+    let whole = Duration::from_secs_f64(sidecar.metric(&of_path("sum")).await?);
+    assert!(
+        whole >= Duration::from_micros(answer.timing.inference_us),
+        "{whole:?}"
+    );
     Ok(())
 }
 

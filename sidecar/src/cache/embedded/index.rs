@@ -3,6 +3,7 @@
 //! A small partition is a matrix that a lookup scans, exactly. Above [`MAX_SCANNED`] rows it gets a graph, and its rows move
 //! there, oldest first, a few with each store: nothing is built while somebody waits. A lookup reads both.
 
+use std::borrow::Cow;
 use std::sync::{Arc, RwLock};
 
 use super::entry::{Entry, Place};
@@ -101,17 +102,22 @@ impl Index {
     }
 
     /// The vector of an entry, and where it is in the graph, if it is there.
-    pub(super) fn vector_of(&self, entry: &Entry) -> Option<(&[i16], Option<Placed>)> {
+    pub(super) fn vector_of(&self, entry: &Entry) -> Option<(Cow<'_, [i16]>, Option<Placed>)> {
         match entry.place() {
             Place::Nowhere => None,
             Place::Row(row) => {
                 let (found, vector) = self.rows.get(row)?;
-                (found.id == entry.id).then_some((vector, None))
+                (found.id == entry.id).then_some((vector.into(), None))
             }
             Place::Slot(slot) => {
                 let graph = self.graph.as_ref()?;
                 let is_it = graph.get(slot).is_some_and(|found| found.id == entry.id);
-                is_it.then(|| (graph.vector(slot), Some(graph.placed(slot))))
+                is_it.then(|| {
+                    (
+                        graph.vector(slot).into_vec().into(),
+                        Some(graph.placed(slot)),
+                    )
+                })
             }
         }
     }

@@ -7,8 +7,10 @@
 //! 3. A thread removes what has expired and moves the rows of partitions that have grown into their graphs ([`upkeep`]).
 //! 4. With a folder, every change is appended to a journal, and the whole is written down now and then ([`journal`]).
 
+mod bytes;
 mod entry;
 mod graph;
+mod halves;
 mod index;
 mod journal;
 mod open;

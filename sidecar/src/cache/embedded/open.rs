@@ -165,7 +165,7 @@ impl Inner {
         let index = index.as_ref().map(|index| read(index));
         let found = index.as_ref().and_then(|index| index.vector_of(entry));
         let (vector, placed) = match &found {
-            Some((vector, placed)) => (Some(*vector), placed.as_ref()),
+            Some((vector, placed)) => (Some(&**vector), placed.as_ref()),
             None => (None, None),
         };
         write(Change::Stored {

@@ -5,8 +5,7 @@
 
 use std::collections::HashMap;
 
-use super::{BREADTH_OF_INSERTION, Graph, NEW_LINKS, Scored, Slot};
-use crate::cache::fixed_point::dot;
+use super::{BREADTH_OF_INSERTION, Graph, NEW_LINKS, Query, Scored, Slot};
 
 /// A node with no more links than this is dropped last.
 const FEW_LINKS: usize = 4;
@@ -38,11 +37,12 @@ impl<T: Clone> Graph<T> {
         let level = level_of_number(number);
         let mut levels: Vec<LevelPlan> = (0..=level).map(|_| LevelPlan::default()).collect();
         let top = level.min(self.upper.len());
-        let Some(mut start) = self.descend(vector, top) else {
+        let query = Query::new(vector);
+        let Some(mut start) = self.descend(&query, top) else {
             return Insertion { levels };
         };
         for level in (0..=top).rev() {
-            let candidates = self.search_level(vector, start, level, BREADTH_OF_INSERTION);
+            let candidates = self.search_level(&query, start, level, BREADTH_OF_INSERTION);
             start = candidates.first().copied().unwrap_or(start);
             let neighbours = self.select(&candidates);
             let max = Self::max_links(level);
@@ -92,10 +92,9 @@ impl<T: Clone> Graph<T> {
 
     /// Puts a node into a slot, without links.
     pub(super) fn put(&mut self, slot: Slot, vector: &[i16], node: T) {
-        self.vectors.reach(slot);
         self.links.reach(slot);
         self.nodes.reach(slot);
-        self.vectors.row_mut(slot).copy_from_slice(vector);
+        self.vectors.put(slot, vector);
         self.links.row_mut(slot)[0] = 0;
         self.nodes.row_mut(slot)[0] = Some(node);
         self.slots = self.slots.max(slot + 1);
@@ -111,11 +110,7 @@ impl<T: Clone> Graph<T> {
             if chosen.len() == NEW_LINKS {
                 break;
             }
-            let vector = self.vector(slot);
-            let is_shaded = chosen
-                .iter()
-                .any(|other| dot(self.vector(*other), vector) > product);
-            if is_shaded {
+            if self.is_shaded(slot, product, &chosen) {
                 shaded.push(slot);
             } else {
                 chosen.push(slot);
@@ -126,28 +121,30 @@ impl<T: Clone> Graph<T> {
         chosen
     }
 
+    /// Whether one of `others` is nearer to a node than `product` says of another one.
+    fn is_shaded(&self, slot: Slot, product: i32, others: &[Slot]) -> bool {
+        let vector = self.vector(slot);
+        let mut scored = Vec::with_capacity(others.len());
+        let query = Query::new(&vector);
+        self.vectors.approximate(&query, others, &mut scored);
+        scored.iter().any(|other| other.0 > product)
+    }
+
     /// The neighbour that a full node drops.
     fn least_needed(&self, level: usize, slot: Slot) -> Slot {
-        let vector = self.vector(slot);
         let links = self.neighbours(level, slot);
-        self.touch(links);
-        let mut neighbours: Vec<Scored> = links
-            .iter()
-            .map(|&other| (dot(vector, self.vector(other)), other))
-            .collect();
+        let vector = self.vector(slot);
+        let mut neighbours = Vec::with_capacity(links.len());
+        self.vectors
+            .approximate(&Query::new(&vector), links, &mut neighbours);
         // Farthest first.
         neighbours.sort_unstable();
-        let is_shaded = |at: usize| {
-            let (product, other) = neighbours[at];
-            let nearer = &neighbours[at + 1..];
-            nearer
-                .iter()
-                .any(|n| dot(self.vector(n.1), self.vector(other)) > product)
-        };
-        let can_spare = |at: &usize| self.neighbours(level, neighbours[*at].1).len() > FEW_LINKS;
-        let mut spare = (0..neighbours.len()).filter(can_spare);
+        let slots: Vec<Slot> = neighbours.iter().map(|n| n.1).collect();
+        let is_shaded = |at: usize| self.is_shaded(slots[at], neighbours[at].0, &slots[at + 1..]);
+        let can_spare = |at: &usize| self.neighbours(level, slots[*at]).len() > FEW_LINKS;
+        let mut spare = (0..slots.len()).filter(can_spare);
         let farthest = spare.clone().next().unwrap_or(0);
-        neighbours[spare.find(|at| is_shaded(*at)).unwrap_or(farthest)].1
+        slots[spare.find(|at| is_shaded(*at)).unwrap_or(farthest)]
     }
 }
 

@@ -3,7 +3,7 @@
 //! 1. Every node is on level 0, one of sixteen on level 1, one of 256 on level 2, and so on; a node's level follows from the
 //!    number that it is inserted with.
 //! 2. A search walks greedily down to level 1, then keeps the `breadth` best nodes seen on level 0 until none of them has a
-//!    better neighbour.
+//!    better neighbour. Up to here half of each vector is read ([`Halves`]); the order of what is found is that of whole vectors.
 //! 3. An insertion links a node to the nearest that do not shade each other ([`insert`]).
 //! 4. Because a link leads both ways, the neighbours of a node are all that know it. A removal takes them from each other and
 //!    joins them by the cheapest tree ([`remove`]): no tombstones, no rebuild, and the slot is free at once.
@@ -22,8 +22,8 @@ use std::collections::{BinaryHeap, HashMap};
 
 pub(super) use restore::Placed;
 
+use super::halves::{Halves, Query, Scored};
 use super::vectors::Blocks;
-use crate::cache::fixed_point::dot;
 
 /// Links that a new node gets on each level.
 const NEW_LINKS: usize = 16;
@@ -37,23 +37,17 @@ const BREADTH_OF_INSERTION: usize = 96;
 /// Nodes kept in view by a search, at least.
 const MIN_BREADTH_OF_SEARCH: usize = 40;
 
-/// Of the breadth of a search, `nodes^(2/3) / 45`. Measured (recall@1 of 384 dimensions around centres): 100,000 nodes need 40 for
-/// 0.98, 300,000 need 64, and a million, by graph, 128 to some more than 141.
-const BREADTH_DIVISOR: f64 = 45.0;
-
-/// Components of a cache line.
-const LINE_COMPONENTS: usize = 32;
+/// Of the breadth of a search, `nodes^(3/4) / 141`. Measured (recall@1 of 384 dimensions around centres): 100,000 nodes need 40 for
+/// 0.98, 300,000 need 64, and a million, by graph, 128 to some more than 141; that one gets 224.
+const BREADTH_DIVISOR: f64 = 141.0;
 
 /// Slot of a node.
 pub(super) type Slot = u32;
 
-/// Product of a node's vector and another, and the node.
-pub(super) type Scored = (i32, Slot);
-
 /// Nodes, each with a vector and what the caller gave with it.
 #[derive(Debug)]
 pub(super) struct Graph<T> {
-    vectors: Blocks<i16>,
+    vectors: Halves,
     nodes: Blocks<Option<T>>,
     /// Level 0: the number of links, then the links.
     links: Blocks<u32>,
@@ -70,7 +64,7 @@ pub(super) struct Graph<T> {
 impl<T: Clone> Graph<T> {
     pub(super) fn new(dimensions: usize) -> Self {
         Self {
-            vectors: Blocks::new(dimensions),
+            vectors: Halves::new(dimensions),
             nodes: Blocks::new(1),
             links: Blocks::new(1 + MAX_LINKS),
             upper: Vec::new(),
@@ -95,36 +89,41 @@ impl<T: Clone> Graph<T> {
     }
 
     /// The node in a slot that is not the caller's number but a link.
-    pub(super) fn vector(&self, slot: Slot) -> &[i16] {
-        self.vectors.row(slot)
+    pub(super) fn vector(&self, slot: Slot) -> Box<[i16]> {
+        self.vectors.vector(slot)
     }
 
     /// Nodes that a search must keep in view to find the nearest.
     pub(super) fn breadth(&self) -> usize {
-        let wanted = (self.len as f64).powf(2.0 / 3.0) / BREADTH_DIVISOR;
+        let wanted = (self.len as f64).powf(0.75) / BREADTH_DIVISOR;
         (wanted as usize).max(MIN_BREADTH_OF_SEARCH)
     }
 
     /// The nearest nodes to `query`, best first; at most `breadth`.
     pub(super) fn search(&self, query: &[i16], breadth: usize) -> Vec<Scored> {
-        let Some(start) = self.descend(query, 0) else {
+        let query = Query::new(query);
+        let Some(start) = self.descend(&query, 0) else {
             return Vec::new();
         };
-        self.search_level(query, start, 0, breadth)
+        let mut found = self.search_level(&query, start, 0, breadth);
+        self.vectors.rescore(&query, &mut found);
+        found.sort_unstable_by(|a, b| b.cmp(a));
+        found
     }
 
     /// The node that a greedy walk from the top ends at, on the level above `level`.
-    fn descend(&self, query: &[i16], level: usize) -> Option<Scored> {
-        let entry = self.entry_point?;
-        let mut best = (dot(query, self.vector(entry)), entry);
+    fn descend(&self, query: &Query<'_>, level: usize) -> Option<Scored> {
+        let mut scored = Vec::with_capacity(MAX_LINKS);
+        self.vectors
+            .approximate(query, &[self.entry_point?], &mut scored);
+        let mut best = scored.pop()?;
         for level in (level + 1..=self.upper.len()).rev() {
             loop {
-                let neighbours = self.neighbours(level, best.1).iter();
-                let nearest = neighbours
-                    .map(|&slot| (dot(query, self.vector(slot)), slot))
-                    .max();
-                match nearest {
-                    Some(nearest) if nearest.0 > best.0 => best = nearest,
+                scored.clear();
+                let neighbours = self.neighbours(level, best.1);
+                self.vectors.approximate(query, neighbours, &mut scored);
+                match scored.iter().max() {
+                    Some(nearest) if nearest.0 > best.0 => best = *nearest,
                     _ => break,
                 }
             }
@@ -132,9 +131,10 @@ impl<T: Clone> Graph<T> {
         Some(best)
     }
 
+    /// The nearest nodes on a level, best first, as far as the upper halves of vectors tell.
     fn search_level(
         &self,
-        query: &[i16],
+        query: &Query<'_>,
         start: Scored,
         level: usize,
         breadth: usize,
@@ -142,6 +142,7 @@ impl<T: Clone> Graph<T> {
         let mut seen = Seen::new(self.slots);
         seen.insert(start.1);
         let mut unseen = Vec::with_capacity(MAX_LINKS);
+        let mut scored = Vec::with_capacity(MAX_LINKS);
         let mut ahead = BinaryHeap::from([start]);
         let mut found = BinaryHeap::from([Reverse(start)]);
         while let Some(current) = ahead.pop() {
@@ -152,9 +153,9 @@ impl<T: Clone> Graph<T> {
             unseen.clear();
             let neighbours = self.neighbours(level, current.1).iter().copied();
             unseen.extend(neighbours.filter(|slot| seen.insert(*slot)));
-            self.touch(&unseen);
-            for &slot in &unseen {
-                let scored = (dot(query, self.vector(slot)), slot);
+            scored.clear();
+            self.vectors.approximate(query, &unseen, &mut scored);
+            for &scored in &scored {
                 let worst = found.peek().map_or(i32::MIN, |worst| worst.0.0);
                 if found.len() < breadth || scored.0 > worst {
                     ahead.push(scored);
@@ -167,15 +168,6 @@ impl<T: Clone> Graph<T> {
         }
         let sorted = found.into_sorted_vec();
         sorted.into_iter().map(|Reverse(scored)| scored).collect()
-    }
-
-    /// Reads a component of each cache line of these vectors, so that the processor fetches all of them at the same time instead
-    /// of one after the other. Half as many insertions again for a CPU second at 40,000 nodes of 384 dimensions.
-    fn touch(&self, slots: &[Slot]) {
-        let firsts = slots
-            .iter()
-            .flat_map(|slot| self.vector(*slot).iter().step_by(LINE_COMPONENTS));
-        std::hint::black_box(firsts.fold(0, |all, first| all ^ first));
     }
 
     fn neighbours(&self, level: usize, slot: Slot) -> &[Slot] {

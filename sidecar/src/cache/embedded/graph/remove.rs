@@ -1,8 +1,7 @@
 //! Removal: the neighbours that are left lose one way to each other, so they are joined by the cheapest tree, where they are not
 //! linked already.
 
-use super::{Graph, Slot};
-use crate::cache::fixed_point::dot;
+use super::{Graph, Query, Slot};
 
 /// What a removal will change.
 #[derive(Debug)]
@@ -74,11 +73,15 @@ impl<T: Clone> Graph<T> {
         let mut missing = Vec::new();
         for (b, &slot) in slots.iter().enumerate() {
             let linked = self.neighbours(level, slot);
-            for (a, &other) in slots[..b].iter().enumerate() {
+            let vector = self.vector(slot);
+            let mut scored = Vec::with_capacity(b);
+            self.vectors
+                .approximate(&Query::new(&vector), &slots[..b], &mut scored);
+            for (a, (product, other)) in scored.into_iter().enumerate() {
                 if linked.contains(&other) {
                     merge(a, b);
                 } else {
-                    missing.push((dot(self.vector(slot), self.vector(other)), a, b));
+                    missing.push((product, a, b));
                 }
             }
         }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::cache::fixed_point::quantized;
+use crate::cache::fixed_point::{dot, quantized};
 use crate::cache::tests::{Numbers, clustered, near_one_of, unit_vector};
 
 const DIMENSIONS: usize = 24;
@@ -58,7 +58,7 @@ impl Grown {
         assert_eq!(graph.len(), self.nodes.len());
         for (number, (slot, vector)) in &self.nodes {
             assert_eq!(graph.get(*slot), Some(number));
-            assert_eq!(graph.vector(*slot), &**vector);
+            assert_eq!(graph.vector(*slot), *vector);
             for level in 0..=graph.level_of(*slot) {
                 let links = graph.neighbours(level, *slot);
                 assert!(links.len() <= Graph::<u64>::max_links(level));
@@ -123,9 +123,9 @@ fn a_graph_comes_back_from_its_nodes_and_a_lost_node_costs_its_own_links_alone()
     let mut restored = Graph::new(DIMENSIONS);
     for slot in (0..2_000).filter(|slot| slot % 100 != 0) {
         let placed = grown.graph.placed(slot);
-        assert!(restored.restore(&placed, grown.graph.vector(slot), u64::from(slot)));
+        assert!(restored.restore(&placed, &grown.graph.vector(slot), u64::from(slot)));
         assert!(
-            !restored.restore(&placed, grown.graph.vector(slot), 0),
+            !restored.restore(&placed, &grown.graph.vector(slot), 0),
             "the slot is taken"
         );
     }
