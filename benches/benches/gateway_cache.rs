@@ -87,6 +87,7 @@ fn main() -> Result<()> {
     };
     let config = config(port)?;
     let bench = Bench::start(&runtime, &config)?;
+    bench.check_version()?;
     for question in &QUESTIONS {
         bench.run(question)?;
     }
@@ -290,6 +291,19 @@ impl<'r> Bench<'r> {
             std::thread::sleep(Duration::from_millis(20));
         }
         bail!("the answer is not stored")
+    }
+
+    /// `cargo bench` alone does not build the sidecar: an old one would be measured without a word.
+    fn check_version(&self) -> Result<()> {
+        let samples = self.samples()?;
+        let mut hashes = samples.iter().filter_map(|s| s.labels.get("git_hash"));
+        let hash = hashes.next().map_or("unknown", String::as_str);
+        ensure!(
+            hash == turnpike_sidecar::GIT_HASH,
+            "turnpike-sidecar is of commit {hash}, this benchmark of {}; build it first: make bench",
+            turnpike_sidecar::GIT_HASH
+        );
+        Ok(())
     }
 
     fn samples(&self) -> Result<Vec<metrics::Sample>> {
