@@ -82,9 +82,11 @@ docs: build ## Write the reference pages that are generated from the code
 	scripts/generated.sh write $(TARGET_DIR)/release/turnpike
 
 .PHONY: bench
+# As for tests: with the features of the whole workspace, of which most is built already.
+bench: BUILD := test $(CARGO_FLAGS) --no-run
 bench: build ## Run the benchmarks against their baselines, print limits and set-up
 	scripts/wasm.sh empty
-	$(WITH_ENV) cargo bench --locked --package benches
+	$(WITH_ENV) cargo bench --locked --workspace --bench '*'
 
 .PHONY: clean
 clean: ## Remove what was built (what was fetched stays in .cache/)

@@ -11,8 +11,8 @@
 //! 6. `encoder`: what the sidecar itself says that tokenization and forward of the semantic hit's text take (`timing` of
 //!    `/v1/analyze`), asked over its socket with a partition that holds nothing.
 //!
-//! 7. `inside`: where the time of hits goes, as Envoy's access log and the sidecar's histograms say. The encoder's time there is that
-//!    of the very requests that hit: beside Envoy, its forward finds other things in the processor's caches than when it runs alone.
+//! 7. `inside`: where the time of hits goes, as the sidecar's histograms say. The encoder's time there is that of the very requests
+//!    that hit: beside Envoy, its forward finds other things in the processor's caches than when it runs alone.
 //!
 //! The sidecar's counters say afterwards whether each request was what it is called; otherwise the run fails. Prints the limits of the
 //! project beside the measured values; it does not fail above them, since the machine may be busy.
@@ -221,7 +221,6 @@ impl<'r> Bench<'r> {
             miss.send(&others.next().context("no more questions")?)?;
         }
         let before = self.lookups()?;
-        self.cached.clear_access_log()?;
         let mut measured = Measured::default();
         for round in 0..ROUNDS {
             for kind in 0..6 {
@@ -293,7 +292,7 @@ impl<'r> Bench<'r> {
         bail!("the answer is not stored")
     }
 
-    /// `cargo bench` alone does not build the sidecar: an old one would be measured without a word.
+    /// `cargo bench` alone does not build the sidecar: one of another commit would be measured without a word.
     fn check_version(&self) -> Result<()> {
         let samples = self.samples()?;
         let mut hashes = samples.iter().filter_map(|s| s.labels.get("git_hash"));
@@ -428,10 +427,10 @@ fn report(question: &Question, measured: &mut Measured) {
 /// The medians of all turns' means.
 fn inside(measured: &Measured) {
     println!(
-        "  {:<36} {:>9} {:>9}   limit",
+        "  {:<36} {:>9} {:>9}",
         "inside, medians of turns' means", "exact µs", "semantic"
     );
-    let line = |name: &str, of: &dyn Fn(&Inside) -> f64, limit: &str| {
+    let line = |name: &str, of: &dyn Fn(&Inside) -> f64| {
         let [exact, semantic] = [0, 1].map(|at| {
             let seconds = measured.inside[at].iter().map(of);
             let mut times: Times = seconds
@@ -439,23 +438,17 @@ fn inside(measured: &Measured) {
                 .collect();
             percentile_us(&mut times, 0.5)
         });
-        println!("  {name:<36} {exact:>9.0} {semantic:>9.0}   {limit}");
+        println!("  {name:<36} {exact:>9.0} {semantic:>9.0}");
     };
-    line("client", &|i| i.client, "");
-    line("outside the sidecar", &|i| i.client - i.sidecar, "");
-    line("sidecar", &|i| i.sidecar, "");
-    line("  tokenization", &|i| i.tokenization, "");
-    line("  waiting for the model's thread", &|i| i.queue, "");
-    line("  forward", &|i| i.forward, "");
-    line("  cache", &|i| i.cache, "");
-    line(
-        "  the rest",
-        &|i| i.sidecar - i.encoder() - i.queue - i.cache,
-        "",
-    );
-    line(
-        "client - its own encoder",
-        &|i| i.client - i.encoder(),
-        "1000",
-    );
+    line("client", &|i| i.client);
+    line("outside the sidecar", &|i| i.client - i.sidecar);
+    line("sidecar", &|i| i.sidecar);
+    line("  tokenization", &|i| i.tokenization);
+    line("  waiting for the model's thread", &|i| i.queue);
+    line("  forward", &|i| i.forward);
+    line("  cache", &|i| i.cache);
+    line("  the rest", &|i| {
+        i.sidecar - i.encoder() - i.queue - i.cache
+    });
+    line("client - its own encoder", &|i| i.client - i.encoder());
 }

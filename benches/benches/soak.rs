@@ -2,7 +2,7 @@
 //!
 //! Prints Envoy's resident memory ten times. It must be flat: after the first fifth of the run, which fills what may be
 //! filled (connections, stats, lists of users), no reading may be above the one at that point by more than 2 % and 2 MiB.
-//! `TURNPIKE_SOAK_REQUESTS` makes it shorter or longer; `cargo bench -p benches --bench soak`.
+//! `TURNPIKE_SOAK_REQUESTS` makes it shorter or longer; `cargo bench --workspace --bench soak`.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its result")]
 

@@ -3,7 +3,7 @@
 
     cache.py [ENTRIES] [--rounds ROUNDS] [--folder FOLDER]
 
-ENTRIES is 100000. Vectors and queries come from `cargo bench -p benches --bench cache`, which says what they are like. The
+ENTRIES is 100000. Vectors and queries come from `cargo bench --workspace --bench cache`, which says what they are like. The
 peers keep f32; HNSW has 16 links and looks at 100 nodes for an insertion and 40 for a lookup, as the store about does.
 FOLDER (.cache/peers) gets a virtual environment of its own; packages come from PyPI on the first run.
 """
@@ -55,7 +55,7 @@ def environment(folder: Path) -> Path:
 
 def bench(*arguments: str) -> str:
     """Runs the Rust benchmark."""
-    cargo = 'source scripts/env.sh && exec cargo bench --locked --quiet --package benches --bench cache -- "$@"'
+    cargo = 'source scripts/env.sh && exec cargo bench --locked --quiet --workspace --bench cache -- "$@"'
     command = ["bash", "-c", cargo, "bench", *arguments]
     return subprocess.run(command, cwd=ROOT, check=True, text=True, stdout=subprocess.PIPE).stdout
 

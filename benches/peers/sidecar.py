@@ -6,7 +6,7 @@
 1. `library`: Sentence Transformers on PyTorch, `encode` in a loop at its best batch size, in turns with the plain loop over
    ONNX Runtime and with the sidecar under load.
 2. `server`: infinity (PyTorch engine, OpenAI's /embeddings) in turns with the sidecar, under the load generator of
-   `cargo bench -p benches --bench sidecar`.
+   `cargo bench --workspace --bench sidecar`.
 
 Without an argument: both. FOLDER (.cache/peers) gets a virtual environment of about 6 GB and the model, made from the
 original weights in .cache/models/source. Packages come from PyPI on the first run; nothing else is fetched.
@@ -116,7 +116,7 @@ def model_folder(folder: Path) -> Path:
 
 def bench(*arguments: str, capture: bool = False) -> str:
     """Runs the Rust benchmark."""
-    cargo = "source scripts/env.sh && exec cargo bench --locked --quiet --package benches --bench sidecar -- \"$@\""
+    cargo = "source scripts/env.sh && exec cargo bench --locked --quiet --workspace --bench sidecar -- \"$@\""
     command = ["bash", "-c", cargo, "bench", *arguments]
     done = subprocess.run(command, cwd=ROOT, check=True, text=True, stdout=subprocess.PIPE if capture else None)
     return done.stdout or ""

@@ -34,6 +34,12 @@ const STAGE_SECONDS: [f64; 14] = [
     0.256, 1.0,
 ];
 
+/// The same for whole requests, of which those for embeddings and `/health` may take seconds.
+const REQUEST_SECONDS: [f64; 15] = [
+    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 1.0,
+    4.0, 16.0,
+];
+
 /// All metrics of one sidecar.
 #[derive(Debug)]
 pub struct Metrics {
@@ -74,7 +80,7 @@ impl Default for Metrics {
         let mut metrics = Self {
             registry: Registry::with_prefix("turnpike_sidecar"),
             requests: Family::default(),
-            durations: Family::new_with_constructor(|| Histogram::new(STAGE_SECONDS)),
+            durations: Family::new_with_constructor(|| Histogram::new(REQUEST_SECONDS)),
             stages: Family::new_with_constructor(|| Histogram::new(STAGE_SECONDS)),
             lookups: Family::default(),
             shed: Family::default(),

@@ -71,6 +71,11 @@ impl Halves {
 
     /// Puts a vector into a row, for which it makes room.
     pub(super) fn put(&mut self, row: u32, vector: &[i16]) {
+        debug_assert_eq!(
+            vector.len(),
+            self.dimensions,
+            "every component of a row is written"
+        );
         self.upper.reach(row);
         self.lower.reach(row);
         let largest = vector.iter().map(|c| c.unsigned_abs()).max().unwrap_or(0);
