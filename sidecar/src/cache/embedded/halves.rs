@@ -166,7 +166,7 @@ mod tests {
             let (about, row) = scored[0];
             halves.rescore(&query, &mut scored);
             let largest = b.iter().map(|c| c.unsigned_abs()).max().unwrap_or(0);
-            let unit = i64::from(largest.next_power_of_two()) * 2 / 256;
+            let unit = i64::from((u32::from(largest) + 1).next_power_of_two()) * 2 / 256;
             let off: i64 = a.iter().map(|c| i64::from(c.unsigned_abs())).sum::<i64>() * unit.max(2) / 2;
             prop_assert_eq!((row, &*scored), (5, &[(dot(&a, &b), 5)][..]));
             prop_assert!(i64::from(about.abs_diff(scored[0].0)) <= off, "{about} {scored:?} {off}");
