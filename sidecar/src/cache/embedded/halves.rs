@@ -23,6 +23,10 @@ pub(super) type Scored = (i32, u32);
 const OFFSET: i32 = 128;
 const SIGN: u8 = 128;
 
+/// One more in an upper byte, as the product of unit vectors. By more than that, upper bytes hardly ever mislead: each component is
+/// off by up to half of it, evenly spread, so the product is by 1 / √12 of it in the mean square.
+const UNIT: i64 = 1 << 23;
+
 /// What vectors are compared with.
 #[derive(Debug)]
 pub(super) struct Query<'v> {
@@ -107,13 +111,23 @@ impl Halves {
         );
     }
 
-    /// Puts the products of the query and the rows in their place.
-    pub(super) fn rescore(&self, query: &Query<'_>, scored: &mut [Scored]) {
-        let rows: Vec<u32> = scored.iter().map(|scored| scored.1).collect();
-        touch(&rows, |row| self.lower.row(row));
-        for (product, row) in scored {
-            *product = query.exact(self.upper(*row), self.lower.row(*row));
-        }
+    /// Adds the products of the query and these rows to `scored`.
+    pub(super) fn exact(&self, query: &Query<'_>, rows: &[u32], scored: &mut Vec<Scored>) {
+        touch(rows, |row| self.upper.row(row));
+        touch(rows, |row| self.lower.row(row));
+        let product = |row| query.exact(self.upper(row), self.lower.row(row));
+        scored.extend(rows.iter().map(|&row| (product(row), row)));
+    }
+
+    /// Whether one of [`Self::approximate`]'s products is so far below another that its vector is the farther one. Among more than a
+    /// search keeps in view that these do not tell apart, the nearest may be out of view.
+    pub(super) fn tell_apart(&self, products: &[Scored]) -> bool {
+        let shift = products.iter().map(|scored| self.upper(scored.1).1).min();
+        let doubt = 2 * (UNIT >> shift.unwrap_or(0));
+        let (least, most) = (products.iter().min(), products.iter().max());
+        least
+            .zip(most)
+            .is_some_and(|(least, most)| i64::from(most.0) - i64::from(least.0) > doubt)
     }
 
     fn upper(&self, row: u32) -> (&[u8], u32) {
@@ -164,7 +178,8 @@ mod tests {
             let mut scored = Vec::new();
             halves.approximate(&query, &[5], &mut scored);
             let (about, row) = scored[0];
-            halves.rescore(&query, &mut scored);
+            scored.clear();
+            halves.exact(&query, &[5], &mut scored);
             let largest = b.iter().map(|c| c.unsigned_abs()).max().unwrap_or(0);
             let unit = i64::from((u32::from(largest) + 1).next_power_of_two()) * 2 / 256;
             let off: i64 = a.iter().map(|c| i64::from(c.unsigned_abs())).sum::<i64>() * unit.max(2) / 2;

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use super::{BREADTH_OF_INSERTION, Graph, NEW_LINKS, Query, Scored, Slot};
+use super::{BREADTH_OF_INSERTION, Graph, NEW_LINKS, Products, Query, Scored, Slot};
 
 /// A node with no more links than this is dropped last.
 const FEW_LINKS: usize = 4;
@@ -42,15 +42,16 @@ impl<T: Clone> Graph<T> {
             return Insertion { levels };
         };
         for level in (0..=top).rev() {
-            let candidates = self.search_level(&query, start, level, BREADTH_OF_INSERTION);
+            let (candidates, products) =
+                self.candidates(&query, start.1, level, BREADTH_OF_INSERTION);
             start = candidates.first().copied().unwrap_or(start);
-            let neighbours = self.select(&candidates);
+            let neighbours = self.select(&candidates, products);
             let max = Self::max_links(level);
             let is_full = |slot: &&Slot| self.neighbours(level, **slot).len() >= max;
             let dropped = neighbours
                 .iter()
                 .filter(is_full)
-                .map(|&slot| (slot, self.least_needed(level, slot)))
+                .map(|&slot| (slot, self.least_needed(level, slot, products)))
                 .collect();
             levels[level] = LevelPlan {
                 neighbours,
@@ -103,14 +104,14 @@ impl<T: Clone> Graph<T> {
 
     /// Of candidates, best first, those that are nearer to the new node than to each other; the best of the rest where these
     /// are few.
-    fn select(&self, candidates: &[Scored]) -> Vec<Slot> {
+    fn select(&self, candidates: &[Scored], products: Products) -> Vec<Slot> {
         let mut chosen: Vec<Slot> = Vec::with_capacity(NEW_LINKS);
         let mut shaded = Vec::new();
         for &(product, slot) in candidates {
             if chosen.len() == NEW_LINKS {
                 break;
             }
-            if self.is_shaded(slot, product, &chosen) {
+            if self.is_shaded(slot, product, &chosen, products) {
                 shaded.push(slot);
             } else {
                 chosen.push(slot);
@@ -122,25 +123,25 @@ impl<T: Clone> Graph<T> {
     }
 
     /// Whether one of `others` is nearer to a node than `product` says of another one.
-    fn is_shaded(&self, slot: Slot, product: i32, others: &[Slot]) -> bool {
+    fn is_shaded(&self, slot: Slot, product: i32, others: &[Slot], products: Products) -> bool {
         let vector = self.vector(slot);
         let mut scored = Vec::with_capacity(others.len());
         let query = Query::new(&vector);
-        self.vectors.approximate(&query, others, &mut scored);
+        products(&self.vectors, &query, others, &mut scored);
         scored.iter().any(|other| other.0 > product)
     }
 
     /// The neighbour that a full node drops.
-    fn least_needed(&self, level: usize, slot: Slot) -> Slot {
+    fn least_needed(&self, level: usize, slot: Slot, products: Products) -> Slot {
         let links = self.neighbours(level, slot);
         let vector = self.vector(slot);
         let mut neighbours = Vec::with_capacity(links.len());
-        self.vectors
-            .approximate(&Query::new(&vector), links, &mut neighbours);
+        products(&self.vectors, &Query::new(&vector), links, &mut neighbours);
         // Farthest first.
         neighbours.sort_unstable();
         let slots: Vec<Slot> = neighbours.iter().map(|n| n.1).collect();
-        let is_shaded = |at: usize| self.is_shaded(slots[at], neighbours[at].0, &slots[at + 1..]);
+        let is_shaded =
+            |at: usize| self.is_shaded(slots[at], neighbours[at].0, &slots[at + 1..], products);
         let can_spare = |at: &usize| self.neighbours(level, slots[*at]).len() > FEW_LINKS;
         let mut spare = (0..slots.len()).filter(can_spare);
         let farthest = spare.clone().next().unwrap_or(0);

@@ -3,7 +3,8 @@
 //! 1. Every node is on level 0, one of sixteen on level 1, one of 256 on level 2, and so on; a node's level follows from the
 //!    number that it is inserted with.
 //! 2. A search walks greedily down to level 1, then keeps the `breadth` best nodes seen on level 0 until none of them has a
-//!    better neighbour. Up to here half of each vector is read ([`Halves`]); the order of what is found is that of whole vectors.
+//!    better neighbour. Up to here half of each vector is read ([`Halves`]), where that tells what is found apart; the order of
+//!    what is found is that of whole vectors.
 //! 3. An insertion links a node to the nearest that do not shade each other ([`insert`]).
 //! 4. Because a link leads both ways, the neighbours of a node are all that know it. A removal takes them from each other and
 //!    joins them by the cheapest tree ([`remove`]): no tombstones, no rebuild, and the slot is free at once.
@@ -37,12 +38,15 @@ const BREADTH_OF_INSERTION: usize = 96;
 /// Nodes kept in view by a search, at least.
 const MIN_BREADTH_OF_SEARCH: usize = 40;
 
-/// Of the breadth of a search, `nodes^(3/4) / 141`. Measured (recall@1 of 384 dimensions around centres): 100,000 nodes need 40 for
-/// 0.98 also by halves of vectors; by whole ones, 300,000 needed 64, and a million, by graph, 128 to some more than 141: they get 90 and 224.
-const BREADTH_DIVISOR: f64 = 141.0;
+/// Of the breadth of a search, `nodes^(7/8) / 593`. Measured (recall@1 of 384 dimensions around centres): 100,000 nodes need 40 for
+/// 0.98; a million, which get 300, found 0.984 with 224, and 0.972 once they had been stored and opened again.
+const BREADTH_DIVISOR: f64 = 593.0;
 
 /// Slot of a node.
 pub(super) type Slot = u32;
+
+/// [`Halves::approximate`] or [`Halves::exact`].
+type Products = fn(&Halves, &Query<'_>, &[Slot], &mut Vec<Scored>);
 
 /// Nodes, each with a vector and what the caller gave with it.
 #[derive(Debug)]
@@ -95,7 +99,7 @@ impl<T: Clone> Graph<T> {
 
     /// Nodes that a search must keep in view to find the nearest.
     pub(super) fn breadth(&self) -> usize {
-        let wanted = (self.len as f64).powf(0.75) / BREADTH_DIVISOR;
+        let wanted = (self.len as f64).powf(0.875) / BREADTH_DIVISOR;
         (wanted as usize).max(MIN_BREADTH_OF_SEARCH)
     }
 
@@ -105,8 +109,10 @@ impl<T: Clone> Graph<T> {
         let Some(start) = self.descend(&query, 0) else {
             return Vec::new();
         };
-        let mut found = self.search_level(&query, start, 0, breadth);
-        self.vectors.rescore(&query, &mut found);
+        let (found, _) = self.candidates(&query, start.1, 0, breadth);
+        let slots: Vec<Slot> = found.iter().map(|found| found.1).collect();
+        let mut found = Vec::with_capacity(slots.len());
+        self.vectors.exact(&query, &slots, &mut found);
         found.sort_unstable_by(|a, b| b.cmp(a));
         found
     }
@@ -131,20 +137,40 @@ impl<T: Clone> Graph<T> {
         Some(best)
     }
 
-    /// The nearest nodes on a level, best first, as far as the upper halves of vectors tell.
+    /// The nearest nodes on a level, best first, and by which products: by those of whole vectors where near duplicates fill the smallest
+    /// view of a search.
+    fn candidates(
+        &self,
+        query: &Query<'_>,
+        start: Slot,
+        level: usize,
+        breadth: usize,
+    ) -> (Vec<Scored>, Products) {
+        let found = self.search_level(query, start, level, breadth, Halves::approximate);
+        let nearest = found.first_chunk::<MIN_BREADTH_OF_SEARCH>();
+        if nearest.is_none_or(|nearest| self.vectors.tell_apart(nearest)) {
+            return (found, Halves::approximate);
+        }
+        let found = self.search_level(query, start, level, breadth, Halves::exact);
+        (found, Halves::exact)
+    }
+
+    /// The nearest nodes on a level by these products, best first.
     fn search_level(
         &self,
         query: &Query<'_>,
-        start: Scored,
+        start: Slot,
         level: usize,
         breadth: usize,
+        products: Products,
     ) -> Vec<Scored> {
         let mut seen = Seen::new(self.slots);
-        seen.insert(start.1);
+        seen.insert(start);
         let mut unseen = Vec::with_capacity(MAX_LINKS);
         let mut scored = Vec::with_capacity(MAX_LINKS);
-        let mut ahead = BinaryHeap::from([start]);
-        let mut found = BinaryHeap::from([Reverse(start)]);
+        products(&self.vectors, query, &[start], &mut scored);
+        let mut ahead: BinaryHeap<Scored> = scored.iter().copied().collect();
+        let mut found: BinaryHeap<_> = scored.iter().copied().map(Reverse).collect();
         while let Some(current) = ahead.pop() {
             let worst = found.peek().map_or(i32::MIN, |worst| worst.0.0);
             if current.0 < worst && found.len() >= breadth {
@@ -154,7 +180,7 @@ impl<T: Clone> Graph<T> {
             let neighbours = self.neighbours(level, current.1).iter().copied();
             unseen.extend(neighbours.filter(|slot| seen.insert(*slot)));
             scored.clear();
-            self.vectors.approximate(query, &unseen, &mut scored);
+            products(&self.vectors, query, &unseen, &mut scored);
             for &scored in &scored {
                 let worst = found.peek().map_or(i32::MIN, |worst| worst.0.0);
                 if found.len() < breadth || scored.0 > worst {

@@ -4,7 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::cache::fixed_point::{dot, quantized};
-use crate::cache::tests::{Numbers, clustered, near_one_of, unit_vector};
+use crate::cache::tests::{Numbers, clustered, near, near_one_of, unit_vector};
+use crate::encoder::Embedding;
 
 const DIMENSIONS: usize = 24;
 
@@ -18,8 +19,12 @@ struct Grown {
 
 impl Grown {
     fn new() -> Self {
+        Self::of(DIMENSIONS)
+    }
+
+    fn of(dimensions: usize) -> Self {
         Self {
-            graph: Graph::new(DIMENSIONS),
+            graph: Graph::new(dimensions),
             nodes: HashMap::new(),
             next: 0,
         }
@@ -111,6 +116,30 @@ fn nodes_that_come_and_go_for_long_leave_the_recall_as_it_was() {
         .collect();
     let recall = grown.recall(&queries);
     assert!(recall >= 0.99, "{recall}");
+}
+
+/// One sentence with many numbers; of an encoder that has a component much larger than others, too.
+#[test]
+fn among_more_near_duplicates_than_are_kept_in_view_the_nearest_is_found() {
+    for (twins, largest) in [(60, 0.0), (400, 0.0), (60, 0.9), (400, 0.9)] {
+        let mut numbers = Numbers(4);
+        let mut grown = Grown::of(384);
+        let mut vectors = clustered(&mut numbers, 2_000, 384);
+        let sentence = vectors[0].clone();
+        vectors.extend((0..twins).map(|_| near(&mut numbers, &sentence, 0.02)));
+        for vector in &mut vectors {
+            vector[0] += largest;
+            *vector = Embedding::normalized(std::mem::take(vector))
+                .values()
+                .to_vec();
+            grown.insert(vector);
+        }
+        let queries: Vec<_> = (0..200)
+            .map(|_| near_one_of(&mut numbers, &vectors[2_000..], 0.01))
+            .collect();
+        let recall = grown.recall(&queries);
+        assert!(recall >= 0.97, "{twins}, {largest}: {recall}");
+    }
 }
 
 #[test]
