@@ -1,7 +1,8 @@
 //! [`Halves`]: vectors in fixed point, their upper and lower bytes apart.
 //!
 //! A search compares its query with hundreds of vectors, and what it waits for is memory. The upper bytes alone, half of it, tell
-//! which vectors are near; both together are the vectors, bit by bit, for the few whose similarity counts.
+//! which vectors are near; both together are the vectors, bit by bit, for the few whose similarity counts, and for those that the
+//! upper ones do not tell apart.
 //!
 //! Components of a vector of many dimensions are small, so a vector is shifted left as far as its largest component allows before
 //! it is divided: the upper byte then holds seven bits of that one. A component whose lower byte is not looked at is taken for the
@@ -23,8 +24,8 @@ pub(super) type Scored = (i32, u32);
 const OFFSET: i32 = 128;
 const SIGN: u8 = 128;
 
-/// One more in an upper byte, as the product of unit vectors. By more than that, upper bytes hardly ever mislead: each component is
-/// off by up to half of it, evenly spread, so the product is by 1 / √12 of it in the mean square.
+/// One more in an upper byte of a vector that is not shifted, as the product of unit vectors. Each component is off by up to half of
+/// it, evenly spread, so a product is by 1 / √12 of it in the mean square, and the difference of two by 0.41: hardly ever by two.
 const UNIT: i64 = 1 << 23;
 
 /// What vectors are compared with.

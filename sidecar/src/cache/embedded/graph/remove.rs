@@ -76,7 +76,7 @@ impl<T: Clone> Graph<T> {
             let vector = self.vector(slot);
             let mut scored = Vec::with_capacity(b);
             self.vectors
-                .approximate(&Query::new(&vector), &slots[..b], &mut scored);
+                .exact(&Query::new(&vector), &slots[..b], &mut scored);
             for (a, (product, other)) in scored.into_iter().enumerate() {
                 if linked.contains(&other) {
                     merge(a, b);
