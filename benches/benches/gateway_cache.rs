@@ -11,7 +11,10 @@
 //! 6. `encoder`: what the sidecar itself says that tokenization and forward of the semantic hit's text take (`timing` of
 //!    `/v1/analyze`), asked over its socket with a partition that holds nothing.
 //!
-//! 7. `inside`: where the time of hits goes, as the sidecar's histograms say. The encoder's time there is that of the very requests
+//! 7. `direct` and `exact hit` once more, each behind a pause as long as a forward of some tokens, in which this process spins, so that
+//!    no core falls asleep: what it costs that others have used the processor's caches meanwhile. A semantic hit has such a pause within
+//!    it, while its encoder runs.
+//! 8. `inside`: where the time of hits goes, as the sidecar's histograms say. The encoder's time there is that of the very requests
 //!    that hit: beside Envoy, its forward finds other things in the processor's caches than when it runs alone.
 //!
 //! The sidecar's counters say afterwards whether each request was what it is called; otherwise the run fails. Prints the limits of the
@@ -23,6 +26,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use benches::caches::read_again_ns;
 use benches::client::{Client, request};
 use benches::gateway::Gateway;
 use benches::load::{Connection, get, post};
@@ -38,6 +42,12 @@ use wasm_tests::standin::{Records, StandIn};
 
 const ROUNDS: usize = 60;
 const REQUESTS_A_ROUND: usize = 25;
+
+/// Before requests that are measured behind one.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Kinds of requests that take turns.
+const KINDS: usize = 8;
 
 /// Before anything is measured.
 const WARM_UP: usize = 200;
@@ -75,10 +85,11 @@ fn main() -> Result<()> {
     let runtime = Runtime::new()?;
     println!("set-up: {}", set_up());
     println!(
-        "request: {} bytes, plain HTTP/1.1 on loopback, 1 connection, {} requests each, in turns of {REQUESTS_A_ROUND}; 1 worker\n",
+        "request: {} bytes, plain HTTP/1.1 on loopback, 1 connection, {} requests each, in turns of {REQUESTS_A_ROUND}; 1 worker",
         body(QUESTIONS[0].stored).len(),
         ROUNDS * REQUESTS_A_ROUND
     );
+    print_caches("before");
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"))?;
     let port = listener.local_addr()?.port();
     let _standin = {
@@ -91,7 +102,25 @@ fn main() -> Result<()> {
     for question in &QUESTIONS {
         bench.run(question)?;
     }
+    drop(bench);
+    print_caches("behind");
     Ok(())
+}
+
+fn spin(time: Duration) {
+    let started_at = Instant::now();
+    while started_at.elapsed() < time {
+        std::hint::spin_loop();
+    }
+}
+
+/// How quiet the machine is.
+fn print_caches(when: &str) {
+    let (at_once, behind) = read_again_ns(PAUSE);
+    println!(
+        "{when} the run, a cache line of 256 KB is read again in {at_once:.0} ns at once, in {behind:.0} ns after {} ms\n",
+        PAUSE.as_millis()
+    );
 }
 
 /// The example configuration, with this stand-in and time enough that no lookup is given up.
@@ -129,6 +158,8 @@ struct Measured {
     semantic: Times,
     miss: Times,
     encoder: Times,
+    direct_paused: Times,
+    exact_paused: Times,
     /// Of a turn of exact hits, and of one of semantic hits.
     inside: [Vec<Inside>; 2],
 }
@@ -223,8 +254,8 @@ impl<'r> Bench<'r> {
         let before = self.lookups()?;
         let mut measured = Measured::default();
         for round in 0..ROUNDS {
-            for kind in 0..6 {
-                let kind = (round + kind) % 6;
+            for kind in 0..KINDS {
+                let kind = (round + kind) % KINDS;
                 let hits = match kind {
                     2 => Some((&mut exact, &mut measured.exact, 0)),
                     3 => Some((&mut semantic, &mut measured.semantic, 1)),
@@ -247,6 +278,14 @@ impl<'r> Bench<'r> {
                         4 => measured
                             .encoder
                             .push(self.analyze(&mut encoder, question.asked)?),
+                        5 => {
+                            spin(PAUSE);
+                            measured.direct_paused.push(direct.ask()?);
+                        }
+                        6 => {
+                            spin(PAUSE);
+                            measured.exact_paused.push(exact.ask()?);
+                        }
                         _ => {
                             let request = others.next().context("no more questions")?;
                             let started_at = Instant::now();
@@ -365,7 +404,7 @@ fn check(before: Lookups, after: Lookups) -> Result<()> {
         miss: after.miss - before.miss,
     };
     let expected = Lookups {
-        exact: each,
+        exact: 2.0 * each,
         semantic: each,
         miss: 2.0 * each,
     };
@@ -386,6 +425,8 @@ fn report(question: &Question, measured: &mut Measured) {
         ("semantic hit", &mut measured.semantic),
         ("miss with lookup, stored", &mut measured.miss),
         ("encoder: tokenization and forward", &mut measured.encoder),
+        ("direct, behind a pause", &mut measured.direct_paused),
+        ("exact hit, behind a pause", &mut measured.exact_paused),
     ];
     let mut found = Vec::new();
     for (name, times) in rows {
@@ -393,7 +434,17 @@ fn report(question: &Question, measured: &mut Measured) {
         println!("  {name:<36} {p50:>9.0} {p90:>9.0} {p99:>9.0}");
         found.push((p50, p99));
     }
-    let &[direct, upstream, exact, semantic, miss, encoder] = found.as_slice() else {
+    let &[
+        direct,
+        upstream,
+        exact,
+        semantic,
+        miss,
+        encoder,
+        direct_paused,
+        exact_paused,
+    ] = found.as_slice()
+    else {
         return;
     };
     println!(
@@ -411,6 +462,18 @@ fn report(question: &Question, measured: &mut Measured) {
         "semantic hit - encoder - direct",
         semantic,
         &[encoder, direct],
+        "",
+    );
+    line(
+        "exact hit - direct, behind a pause",
+        exact_paused,
+        &[direct_paused],
+        "",
+    );
+    line(
+        "what a pause adds to an exact hit",
+        exact_paused,
+        &[exact],
         "",
     );
     line("miss - upstream", miss, &[upstream], "");

@@ -1,6 +1,7 @@
 //! Parts of the benchmarks: a client that costs little, load and texts for the sidecar, an Envoy of each kind and what `/proc` says
-//! about a process, a host that counts.
+//! about a process, a host that counts, what the processor's caches keep.
 
+pub mod caches;
 pub mod client;
 pub mod gateway;
 pub mod host;

@@ -8,6 +8,8 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::RandomState;
+
 use super::Disagreement;
 use super::lexicon::Lexicon;
 use super::reading::{Class, Degree, Item};
@@ -33,7 +35,7 @@ pub(super) struct Alignment {
 /// # Errors
 /// The kind of the first item without a match.
 pub(super) fn align(asked: &[Item], stored: &[Item]) -> Result<Alignment, Disagreement> {
-    let mut numbers: HashMap<(&str, bool), usize> = HashMap::new();
+    let mut numbers: HashMap<(&str, bool), usize, RandomState> = HashMap::default();
     for item in stored {
         let next = numbers.len();
         numbers.entry(key(item)).or_insert(next);
@@ -217,43 +219,36 @@ impl Alignment {
         }
     }
 
-    /// Checks that no matched item stands behind a preposition that says something else.
-    pub(super) fn check_links(&self, asked: &[Item], stored: &[Item]) -> Result<(), Disagreement> {
+    /// Checks that matched items stand in the same places: behind prepositions that say the same, and no two of them exchanged.
+    pub(super) fn check_places(&self, asked: &[Item], stored: &[Item]) -> Result<(), Disagreement> {
         let a = Places::of(asked, &self.asked);
         let b = Places::of(stored, &self.stored);
-        let agrees = a.at.iter().all(|(number, place)| {
-            b.at.get(number)
-                .is_none_or(|other| linked_alike(place.link, other.link))
-        });
-        if agrees {
-            Ok(())
-        } else {
-            Err(Disagreement::Order)
-        }
-    }
-
-    /// Checks that no two items changed places.
-    pub(super) fn check_order(&self, asked: &[Item], stored: &[Item]) -> Result<(), Disagreement> {
-        let a = Places::of(asked, &self.asked);
-        let b = Places::of(stored, &self.stored);
-        if turned_round(&a, &b) || turned_round(&b, &a) {
+        if linked_differently(&a, &b) || changed_places(&a, &b) {
             return Err(Disagreement::Order);
-        }
-        if a.order == b.order {
-            return Ok(());
-        }
-        if a.order.len().max(b.order.len()) > MAX_REORDERED {
-            return Err(Disagreement::Order);
-        }
-        for (i, x) in a.order.iter().enumerate() {
-            for y in a.order.iter().skip(i + 1) {
-                if b.before(*y, *x) && exchanged(&a, &b, *x, *y) {
-                    return Err(Disagreement::Order);
-                }
-            }
         }
         Ok(())
     }
+}
+
+fn linked_differently(a: &Places, b: &Places) -> bool {
+    let mut both = a.order.iter().filter_map(|n| a.get(*n).zip(b.get(*n)));
+    both.any(|(place, other)| !linked_alike(place.link, other.link))
+}
+
+fn changed_places(a: &Places, b: &Places) -> bool {
+    if turned_round(a, b) || turned_round(b, a) {
+        return true;
+    }
+    if a.order == b.order {
+        return false;
+    }
+    if a.order.len().max(b.order.len()) > MAX_REORDERED {
+        return true;
+    }
+    a.order.iter().enumerate().any(|(i, x)| {
+        let mut behind = a.order.iter().skip(i + 1);
+        behind.any(|y| b.before(*y, *x) && exchanged(a, b, *x, *y))
+    })
 }
 
 /// Prepositions that no other one may replace: `near Rome`, `a book about Rome`.
@@ -285,7 +280,8 @@ fn linked_alike(one: &str, other: &str) -> bool {
 #[derive(Debug)]
 struct Places {
     order: Vec<usize>,
-    at: HashMap<usize, Place>,
+    /// By the numbers of [`Alignment`], which are small.
+    at: Vec<Option<Place>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -302,14 +298,15 @@ struct Place {
 impl Places {
     fn of(items: &[Item], numbers: &[Option<usize>]) -> Self {
         let mut order: Vec<usize> = Vec::new();
-        let mut at: HashMap<usize, Place> = HashMap::new();
+        let most = numbers.iter().flatten().max();
+        let mut at: Vec<Option<Place>> = vec![None; most.map_or(0, |n| n + 1)];
         for (item, number) in items.iter().zip(numbers) {
             let Some(number) = *number else { continue };
-            if at.contains_key(&number) {
+            if at.get(number).is_none_or(Option::is_some) {
                 continue;
             }
             let before = order.last().copied();
-            if let Some(place) = before.and_then(|n| at.get_mut(&n)) {
+            if let Some(Some(place)) = before.and_then(|n| at.get_mut(n)) {
                 place.after = Some(number);
             }
             let place = Place {
@@ -324,14 +321,20 @@ impl Places {
                 modifier: item.class == Class::Content && item.word.is_some_and(|w| w.modifier),
                 passive: item.passive,
             };
-            at.insert(number, place);
+            if let Some(slot) = at.get_mut(number) {
+                *slot = Some(place);
+            }
             order.push(number);
         }
         Self { order, at }
     }
 
+    fn get(&self, number: usize) -> Option<&Place> {
+        self.at.get(number)?.as_ref()
+    }
+
     fn before(&self, x: usize, y: usize) -> bool {
-        match (self.at.get(&x), self.at.get(&y)) {
+        match (self.get(x), self.get(y)) {
             (Some(x), Some(y)) => x.index < y.index,
             _ => false,
         }
@@ -340,9 +343,7 @@ impl Places {
 
 /// Whether `x` and `y` stand in `b` where the other one stands in `a`.
 fn exchanged(a: &Places, b: &Places, x: usize, y: usize) -> bool {
-    let (Some(ax), Some(ay), Some(bx), Some(by)) =
-        (a.at.get(&x), a.at.get(&y), b.at.get(&x), b.at.get(&y))
-    else {
+    let (Some(ax), Some(ay), Some(bx), Some(by)) = (a.get(x), a.get(y), b.get(x), b.get(y)) else {
         return false;
     };
     let joined = |second: &Place, first: usize| {
@@ -368,10 +369,8 @@ fn stands_for(one: &Place, other: &Place) -> bool {
 
 /// Whether an item is the source in `a` and the target in `b`, or the doer behind `by` in `b` though it stood in the same place in `a`.
 fn turned_round(a: &Places, b: &Places) -> bool {
-    a.at.iter().any(|(number, place)| {
-        let Some(other) = b.at.get(number) else {
-            return false;
-        };
+    let mut both = a.order.iter().filter_map(|n| a.get(*n).zip(b.get(*n)));
+    both.any(|(place, other)| {
         let turned = place.link == "from" && other.link == "to";
         let passive = place.link.is_empty()
             && other.link == "by"

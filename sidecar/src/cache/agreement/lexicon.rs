@@ -135,8 +135,8 @@ impl Lexicon {
     /// The longest listed phrase that `tokens` begin with, and how many they are.
     pub(super) fn phrase(&self, tokens: &[Token]) -> Option<(usize, String)> {
         let first = &tokens.first()?.text;
-        let base = self.base(first);
         self.phrase_from(first, tokens).or_else(|| {
+            let base = self.base(first);
             (base != first.as_str())
                 .then(|| self.phrase_from(&base, tokens))
                 .flatten()
@@ -275,12 +275,16 @@ impl Lexicon {
         if !word.is_ascii() || word.len() < 4 {
             return Cow::Borrowed(word);
         }
+        let mut base = String::new();
         for (ending, replacements) in ENDINGS {
             let Some(stem) = word.strip_suffix(ending).filter(|stem| stem.len() >= 2) else {
                 continue;
             };
             for replacement in *replacements {
-                let base = format!("{stem}{replacement}");
+                base.clear();
+                base.reserve(word.len() + 2);
+                base.push_str(stem);
+                base.push_str(replacement);
                 if self.knows(&base) {
                     return Cow::Owned(base);
                 }

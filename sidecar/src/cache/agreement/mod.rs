@@ -169,8 +169,7 @@ impl<'t> Question<'t> {
         }
         let alignment = align::align(&a.items, &b.items)?;
         alignment.check_degrees(&a.items, &b.items)?;
-        alignment.check_links(&a.items, &b.items)?;
-        alignment.check_order(&a.items, &b.items)?;
+        alignment.check_places(&a.items, &b.items)?;
         check_negated(a, b)
     }
 }

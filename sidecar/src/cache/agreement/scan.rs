@@ -198,6 +198,9 @@ impl Scan {
 
     /// A piece without punctuation around it.
     fn bare(&mut self, piece: &str) {
+        if piece.bytes().all(|b| b.is_ascii_alphabetic()) {
+            return self.word(piece, piece);
+        }
         if let Some(amount) = numbers::read(piece) {
             return self.amount(amount);
         }
@@ -246,10 +249,14 @@ impl Scan {
         }
         let begins = self.tokens.last().is_none_or(|t| t.kind == Kind::Break);
         let capital = written.chars().next().is_some_and(char::is_uppercase) && !begins;
+        let mut text = word.to_lowercase();
+        if text.contains(['.', '’']) {
+            // The dots of `U.S.` and `a.m.` go.
+            text = text.replace('.', "").replace('’', "'");
+        }
         self.tokens.push(Token {
             kind: Kind::Word,
-            // The dots of `U.S.` and `a.m.` go.
-            text: word.to_lowercase().replace('.', "").replace('’', "'"),
+            text,
             capital,
             upper: word.len() > 1 && word.chars().all(char::is_uppercase),
         });
