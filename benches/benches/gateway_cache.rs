@@ -10,12 +10,13 @@
 //!    answers, the answer is stored.
 //! 6. `encoder`: what the sidecar itself says that tokenization and forward of the semantic hit's text take (`timing` of
 //!    `/v1/analyze`), asked over its socket with a partition that holds nothing.
+//! 7. `direct` and `exact hit` once more, each behind 5 ms in which nothing happens but that the client spins: what it costs that others
+//!    have used the processor's caches meanwhile, and that a core must wake. A semantic hit has a pause of that kind within it, while
+//!    its encoder runs, but for the sidecar, and its parts that lie before the forward.
+//! 8. How long it takes to read memory again, at once and after such a pause: with the times, how quiet the machine is.
 //!
-//! 7. `direct` and `exact hit` once more, each behind a pause as long as a forward of some tokens, in which this process spins, so that
-//!    no core falls asleep: what it costs that others have used the processor's caches meanwhile. A semantic hit has such a pause within
-//!    it, while its encoder runs.
-//! 8. `inside`: where the time of hits goes, as the sidecar's histograms say. The encoder's time there is that of the very requests
-//!    that hit: beside Envoy, its forward finds other things in the processor's caches than when it runs alone.
+//! Then `inside`: where the time of hits goes, as the sidecar's histograms say. The encoder's time there is that of the very requests
+//! that hit: beside Envoy, its forward finds other things in the processor's caches than when it runs alone.
 //!
 //! The sidecar's counters say afterwards whether each request was what it is called; otherwise the run fails. Prints the limits of the
 //! project beside the measured values; it does not fail above them, since the machine may be busy.
@@ -26,7 +27,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use benches::caches::read_again_ns;
+use benches::caches::{Probe, spin};
 use benches::client::{Client, request};
 use benches::gateway::Gateway;
 use benches::load::{Connection, get, post};
@@ -40,7 +41,7 @@ use turnpike_core::sidecar::ANALYZE_PATH;
 use wasm_tests::harness::metrics;
 use wasm_tests::standin::{Records, StandIn};
 
-const ROUNDS: usize = 60;
+const ROUNDS: usize = 64;
 const REQUESTS_A_ROUND: usize = 25;
 
 /// Before requests that are measured behind one.
@@ -48,6 +49,9 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 /// Kinds of requests that take turns.
 const KINDS: usize = 8;
+
+/// Bytes that are read again: less than a core's own cache, and more than that but less than what cores share.
+const PROBES: [usize; 2] = [256 << 10, 4 << 20];
 
 /// Before anything is measured.
 const WARM_UP: usize = 200;
@@ -85,11 +89,10 @@ fn main() -> Result<()> {
     let runtime = Runtime::new()?;
     println!("set-up: {}", set_up());
     println!(
-        "request: {} bytes, plain HTTP/1.1 on loopback, 1 connection, {} requests each, in turns of {REQUESTS_A_ROUND}; 1 worker",
+        "request: {} bytes, plain HTTP/1.1 on loopback, 1 connection, {} requests each, in turns of {REQUESTS_A_ROUND}; 1 worker\n",
         body(QUESTIONS[0].stored).len(),
         ROUNDS * REQUESTS_A_ROUND
     );
-    print_caches("before");
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"))?;
     let port = listener.local_addr()?.port();
     let _standin = {
@@ -102,25 +105,7 @@ fn main() -> Result<()> {
     for question in &QUESTIONS {
         bench.run(question)?;
     }
-    drop(bench);
-    print_caches("behind");
     Ok(())
-}
-
-fn spin(time: Duration) {
-    let started_at = Instant::now();
-    while started_at.elapsed() < time {
-        std::hint::spin_loop();
-    }
-}
-
-/// How quiet the machine is.
-fn print_caches(when: &str) {
-    let (at_once, behind) = read_again_ns(PAUSE);
-    println!(
-        "{when} the run, a cache line of 256 KB is read again in {at_once:.0} ns at once, in {behind:.0} ns after {} ms\n",
-        PAUSE.as_millis()
-    );
 }
 
 /// The example configuration, with this stand-in and time enough that no lookup is given up.
@@ -253,7 +238,11 @@ impl<'r> Bench<'r> {
         }
         let before = self.lookups()?;
         let mut measured = Measured::default();
+        let mut probes = PROBES.map(Probe::new);
         for round in 0..ROUNDS {
+            for probe in &mut probes {
+                probe.sample(PAUSE);
+            }
             for kind in 0..KINDS {
                 let kind = (round + kind) % KINDS;
                 let hits = match kind {
@@ -298,6 +287,14 @@ impl<'r> Bench<'r> {
         }
         check(before, self.lookups()?)?;
         report(question, &mut measured);
+        for (bytes, mut probe) in PROBES.into_iter().zip(probes) {
+            let (at_once, paused) = probe.median_ns();
+            println!(
+                "  one of the cache lines of {} KiB is read again in {at_once:.1} ns at once, in {paused:.1} ns after a pause",
+                bytes >> 10
+            );
+        }
+        println!();
         Ok(())
     }
 
@@ -480,7 +477,7 @@ fn report(question: &Question, measured: &mut Measured) {
     line("miss - upstream - encoder", miss, &[upstream, encoder], "");
     inside(measured);
     println!(
-        "  ratios of p50: exact hit {:.2} of upstream; semantic hit {:.2} of the encoder; miss {:.2} of upstream and encoder\n",
+        "  ratios of p50: exact hit {:.2} of upstream; semantic hit {:.2} of the encoder; miss {:.2} of upstream and encoder",
         exact.0 / upstream.0,
         semantic.0 / encoder.0,
         miss.0 / (upstream.0 + encoder.0)

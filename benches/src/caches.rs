@@ -1,18 +1,13 @@
-//! Whether the processor's caches keep what was read: on a machine that others use, they empty them, and whatever runs after a pause
-//! reads its code and data from memory again. A time behind a pause says little about a program without this one beside it.
+//! Whether the processor's caches keep what was read. Where others share the processor they empty them, and whatever runs after a
+//! pause reads its code and data from memory again.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use crate::report::percentile_us;
 
-/// Within a second-level cache of any processor that is in use.
-const BYTES: usize = 256 << 10;
-
 /// Of a cache line.
 const LINE: usize = 64;
-
-const ROUNDS: usize = 41;
 
 #[derive(Clone, Copy)]
 #[repr(align(64))]
@@ -20,54 +15,75 @@ struct Line {
     next: usize,
 }
 
-/// Nanoseconds to read one cache line out of 256 KB, in an order that cannot be foreseen, at once and `pause` after all of them have
-/// been read; nothing of this process runs on the core meanwhile. Medians.
-#[must_use]
-pub fn read_again_ns(pause: Duration) -> (f64, f64) {
-    let lines = in_one_cycle(BYTES / LINE);
-    (median_ns(&lines, Duration::ZERO), median_ns(&lines, pause))
+/// Memory that is read line by line, in an order that no prefetcher knows.
+pub struct Probe {
+    lines: Vec<Line>,
+    at_once: Vec<Duration>,
+    paused: Vec<Duration>,
+}
+
+impl Probe {
+    /// Of so many bytes.
+    #[must_use]
+    pub fn new(bytes: usize) -> Self {
+        Self {
+            lines: in_one_cycle(bytes / LINE),
+            at_once: Vec::new(),
+            paused: Vec::new(),
+        }
+    }
+
+    /// Times reading all of it again, at once and after a pause in which this thread spins.
+    pub fn sample(&mut self, pause: Duration) {
+        self.read();
+        let at_once = self.read();
+        self.at_once.push(at_once);
+        spin(pause);
+        let paused = self.read();
+        self.paused.push(paused);
+    }
+
+    /// Median nanoseconds of a line of all samples: at once, after the pause.
+    #[must_use]
+    pub fn median_ns(&mut self) -> (f64, f64) {
+        #[expect(clippy::cast_precision_loss, reason = "a count of thousands")]
+        let count = self.lines.len() as f64;
+        let mut median = |times| percentile_us(times, 0.5) * 1e3 / count;
+        (median(&mut self.at_once), median(&mut self.paused))
+    }
+
+    fn read(&self) -> Duration {
+        let lines = black_box(&self.lines);
+        let started_at = Instant::now();
+        black_box((0..lines.len()).fold(0, |at, _| lines[at].next));
+        started_at.elapsed()
+    }
+}
+
+/// Keeps the core for so long, and touches nothing.
+pub fn spin(time: Duration) {
+    let started_at = Instant::now();
+    while started_at.elapsed() < time {
+        std::hint::spin_loop();
+    }
 }
 
 /// Every line leads to another one, and all of them are met before the first comes again (Sattolo's shuffle).
 fn in_one_cycle(count: usize) -> Vec<Line> {
     let mut order: Vec<usize> = (0..count).collect();
-    // Of a linear congruential generator, by Knuth's constants: any order that no prefetcher knows will do.
+    // Of a linear congruential generator, by Knuth's constants: any order without a pattern will do.
     let mut state: u64 = 1;
     for at in (1..count).rev() {
         state = state
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1_442_695_040_888_963_407);
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "33 bits, below a count of thousands"
-        )]
-        order.swap(at, (state >> 31) as usize % at);
+        #[expect(clippy::cast_possible_truncation, reason = "less than `at`")]
+        let other = ((state >> 31) % at as u64) as usize;
+        order.swap(at, other);
     }
     let mut lines = vec![Line { next: 0 }; count];
     for (at, next) in order.into_iter().enumerate() {
         lines[at].next = next;
     }
     lines
-}
-
-fn median_ns(lines: &[Line], pause: Duration) -> f64 {
-    let mut times: Vec<Duration> = (0..ROUNDS)
-        .map(|_| {
-            black_box(walk(lines));
-            let paused_at = Instant::now();
-            while paused_at.elapsed() < pause {
-                std::hint::spin_loop();
-            }
-            let started_at = Instant::now();
-            black_box(walk(lines));
-            started_at.elapsed()
-        })
-        .collect();
-    #[expect(clippy::cast_precision_loss, reason = "a count of thousands")]
-    let count = lines.len() as f64;
-    percentile_us(&mut times, 0.5) * 1e3 / count
-}
-
-fn walk(lines: &[Line]) -> usize {
-    (0..lines.len()).fold(0, |at, _| lines[at].next)
 }

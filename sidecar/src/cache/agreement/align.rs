@@ -35,6 +35,7 @@ pub(super) struct Alignment {
 /// # Errors
 /// The kind of the first item without a match.
 pub(super) fn align(asked: &[Item], stored: &[Item]) -> Result<Alignment, Disagreement> {
+    // Callers choose the keys, of which [`super::MAX_BYTES`] leaves some thousands at most: a hash that is fast will do.
     let mut numbers: HashMap<(&str, bool), usize, RandomState> = HashMap::default();
     for item in stored {
         let next = numbers.len();

@@ -282,7 +282,6 @@ impl Lexicon {
             };
             for replacement in *replacements {
                 base.clear();
-                base.reserve(word.len() + 2);
                 base.push_str(stem);
                 base.push_str(replacement);
                 if self.knows(&base) {

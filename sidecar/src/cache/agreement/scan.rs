@@ -198,6 +198,7 @@ impl Scan {
 
     /// A piece without punctuation around it.
     fn bare(&mut self, piece: &str) {
+        // Most pieces: letters alone are neither a number nor a name.
         if piece.bytes().all(|b| b.is_ascii_alphabetic()) {
             return self.word(piece, piece);
         }

@@ -4,12 +4,13 @@
 //! there, oldest first, a few with each store: nothing is built while somebody waits. A lookup reads both.
 
 use std::borrow::Cow;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
+
+use parking_lot::RwLock;
 
 use super::entry::{Entry, Place};
 use super::graph::{Graph, Placed};
 use super::rows::Rows;
-use super::sharded::{read, write};
 use crate::cache::fixed_point::cosine;
 
 /// Rows from which a graph is faster than a scan: measured by `cargo bench -p benches --bench cache -- small`.
@@ -144,7 +145,7 @@ impl Index {
 /// under the shared lock must still hold under the other.
 pub(super) fn move_row(index: &RwLock<Index>) -> bool {
     let (plan, vector, entry) = {
-        let index = read(index);
+        let index = index.read();
         let Some((entry, vector)) = index.rows.get(0).filter(|_| index.is_crowded()) else {
             return false;
         };
@@ -154,7 +155,7 @@ pub(super) fn move_row(index: &RwLock<Index>) -> bool {
             .map(|graph| graph.plan_insertion(vector, entry.id));
         (plan, Box::<[i16]>::from(vector), Arc::clone(entry))
     };
-    let mut index = write(index);
+    let mut index = index.write();
     index.remove_row(0);
     let graph = index.graph_mut();
     let plan = plan.unwrap_or_else(|| graph.plan_insertion(&vector, entry.id));
@@ -167,13 +168,13 @@ pub(super) fn move_row(index: &RwLock<Index>) -> bool {
 pub(super) fn remove(index: &RwLock<Index>, entry: &Entry) {
     match entry.place() {
         Place::Nowhere => return,
-        Place::Row(row) => write(index).remove_row(row),
+        Place::Row(row) => index.write().remove_row(row),
         Place::Slot(slot) => {
-            let plan = match &read(index).graph {
+            let plan = match &index.read().graph {
                 Some(graph) => graph.plan_removal(slot),
                 None => return,
             };
-            if let Some(graph) = &mut write(index).graph {
+            if let Some(graph) = &mut index.write().graph {
                 graph.remove(plan);
             }
         }

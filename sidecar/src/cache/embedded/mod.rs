@@ -3,7 +3,8 @@
 //! 1. A lookup takes shared locks alone: of a part of the map for the exact tier, of its partition's [`index`] for the semantic
 //!    one. A hit that is served takes the lock of the eviction order for one step of O(log n).
 //! 2. Changes come one after the other. What takes time (finding a node's neighbours in a graph) happens under shared locks;
-//!    carrying it out takes microseconds.
+//!    carrying it out takes microseconds. The locks are `parking_lot`'s: a change that waits for one comes before later lookups, where
+//!    `std`'s let these in until the change's thread was awake.
 //! 3. A thread removes what has expired and moves the rows of partitions that have grown into their graphs ([`upkeep`]).
 //! 4. With a folder, every change is appended to a journal, and the whole is written down now and then ([`journal`]).
 
@@ -23,15 +24,16 @@ mod whole;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use parking_lot::RwLock;
 use turnpike_core::cache::EvictionPolicy;
 
 use entry::Entry;
 use index::{Index, move_row};
 use journal::{Change, Journal};
 use order::EvictionOrder;
-use sharded::{Sharded, read, write};
+use sharded::Sharded;
 use upkeep::Upkeep;
 
 use super::fixed_point::quantized;
@@ -168,7 +170,7 @@ impl Embedded {
 
     /// Whether the limits can become `limits` without a new store: all but the policy can, unless it was closed.
     pub fn set_limits(&self, limits: CacheLimits) -> bool {
-        let mut current = write(&self.inner.limits);
+        let mut current = self.inner.limits.write();
         let is_open = !self.inner.closed.load(Ordering::Relaxed);
         let is_possible = is_open && current.eviction == limits.eviction;
         if is_possible {
@@ -198,7 +200,7 @@ impl Embedded {
     }
 
     fn limits(&self) -> CacheLimits {
-        *read(&self.inner.limits)
+        *self.inner.limits.read()
     }
 }
 
@@ -237,10 +239,10 @@ impl Inner {
         let Some(index) = self.partitions.get(partition) else {
             return Vec::new();
         };
-        let time_to_live = read(&self.limits).time_to_live;
+        let time_to_live = self.limits.read().time_to_live;
         let query = quantized(embedding.values());
         let is_alive = |entry: &Entry| entry.is_alive(now, time_to_live);
-        let best = read(&index).nearest(&query, threshold, most, is_alive);
+        let best = index.read().nearest(&query, threshold, most, is_alive);
         best.into_iter()
             .map(|(similarity, entry)| entry.found(similarity, now))
             .collect()
@@ -252,7 +254,7 @@ impl Inner {
         let vector = embedding
             .filter(|embedding| embedding.values().len() == self.dimensions)
             .map(|embedding| quantized(embedding.values()));
-        let limits = *read(&self.limits);
+        let limits = *self.limits.read();
         let mut writer = self.writer();
         let entry = writer.entry(new, vector.as_deref());
         if entry.bytes > limits.max_bytes || limits.max_entries == 0 {
@@ -275,13 +277,13 @@ impl Inner {
         if let Some(vector) = vector {
             let partition = entry.partition;
             let index = self.index(partition);
-            write(&index).push(&vector, entry);
+            index.write().push(&vector, entry);
             for _ in 0..MOVED_PER_STORE {
                 if !move_row(&index) {
                     break;
                 }
             }
-            if read(&index).is_crowded() {
+            if index.read().is_crowded() {
                 writer.crowded.insert(partition);
             }
         }
@@ -312,7 +314,7 @@ impl Inner {
         self.bytes.fetch_sub(entry.bytes, Ordering::Relaxed);
         if let Some(index) = self.partitions.get(&entry.partition) {
             index::remove(&index, entry);
-            if read(&index).is_empty() {
+            if index.read().is_empty() {
                 self.partitions.remove(&entry.partition);
             }
         }
@@ -321,7 +323,7 @@ impl Inner {
 
     /// Removes at most `most` entries that have expired, and says how many these were.
     fn remove_expired(&self, writer: &mut Writer, now: Timestamp, most: usize) -> usize {
-        let time_to_live = read(&self.limits).time_to_live;
+        let time_to_live = self.limits.read().time_to_live;
         let mut removed = 0;
         while removed < most
             && let Some((_, entry)) = writer.by_age.first_key_value()

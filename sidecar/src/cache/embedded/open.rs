@@ -6,7 +6,6 @@ use std::time::Instant;
 
 use super::entry::{Entry, Place};
 use super::journal::{Change, Journal, OpenError, Read, Record, StoredRecord};
-use super::sharded::{read, write};
 use super::{Embedded, Inner, Upkeep, Writer};
 use crate::cache::{CacheLimits, Fingerprint};
 use crate::metrics::CacheMetrics;
@@ -108,7 +107,7 @@ impl Inner {
         self.add(writer, &entry);
         if let Some(vector) = vector {
             let index = self.index(entry.partition);
-            let mut index = write(&index);
+            let mut index = index.write();
             index.restore(placed.as_ref(), &vector, &entry);
             if index.is_crowded() {
                 writer.crowded.insert(entry.partition);
@@ -120,7 +119,7 @@ impl Inner {
     fn mend(&self) {
         for indexes in self.partitions.values(|_| true) {
             for index in indexes {
-                write(&index).mend();
+                index.write().mend();
             }
         }
     }
@@ -162,10 +161,14 @@ impl Inner {
             Place::Nowhere => None,
             Place::Row(_) | Place::Slot(_) => self.partitions.get(&entry.partition),
         };
-        let index = index.as_ref().map(|index| read(index));
-        let found = index.as_ref().and_then(|index| index.vector_of(entry));
+        // A copy: lookups must not wait for the disk, as they would behind a store that waits for this lock.
+        let found = index.and_then(|index| {
+            let index = index.read();
+            let (vector, placed) = index.vector_of(entry)?;
+            Some((vector.into_owned(), placed))
+        });
         let (vector, placed) = match &found {
-            Some((vector, placed)) => (Some(&**vector), placed.as_ref()),
+            Some((vector, placed)) => (Some(vector.as_slice()), placed.as_ref()),
             None => (None, None),
         };
         write(Change::Stored {

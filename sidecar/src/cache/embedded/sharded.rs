@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use parking_lot::RwLock;
 
 /// Parts; of a million entries each has 16 thousand, which move in a millisecond.
 const SHARDS: usize = 64;
@@ -23,27 +24,27 @@ impl<K: Eq + Hash, V: Clone> Sharded<K, V> {
     }
 
     pub(super) fn get(&self, key: &K) -> Option<V> {
-        read(self.shard(key)).get(key).cloned()
+        self.shard(key).read().get(key).cloned()
     }
 
     pub(super) fn get_or_insert_with(&self, key: K, value: impl FnOnce() -> V) -> V {
         if let Some(value) = self.get(&key) {
             return value;
         }
-        let mut shard = write(self.shard(&key));
+        let mut shard = self.shard(&key).write();
         shard.entry(key).or_insert_with(value).clone()
     }
 
     pub(super) fn insert(&self, key: K, value: V) {
-        write(self.shard(&key)).insert(key, value);
+        self.shard(&key).write().insert(key, value);
     }
 
     pub(super) fn remove(&self, key: &K) -> Option<V> {
-        write(self.shard(key)).remove(key)
+        self.shard(key).write().remove(key)
     }
 
     pub(super) fn len(&self) -> usize {
-        self.shards.iter().map(|shard| read(shard).len()).sum()
+        self.shards.iter().map(|shard| shard.read().len()).sum()
     }
 
     /// The values of one part after the other that are `wanted`; each part is locked while it is looked through.
@@ -52,7 +53,8 @@ impl<K: Eq + Hash, V: Clone> Sharded<K, V> {
         wanted: impl Fn(&V) -> bool + 'a,
     ) -> impl Iterator<Item = Vec<V>> + 'a {
         self.shards.iter().map(move |shard| {
-            read(shard)
+            shard
+                .read()
                 .values()
                 .filter(|v| wanted(v))
                 .cloned()
@@ -64,21 +66,11 @@ impl<K: Eq + Hash, V: Clone> Sharded<K, V> {
     pub(super) fn take(&self) -> Vec<HashMap<K, V>> {
         self.shards
             .iter()
-            .map(|shard| std::mem::take(&mut *write(shard)))
+            .map(|shard| std::mem::take(&mut *shard.write()))
             .collect()
     }
 
     fn shard(&self, key: &K) -> &RwLock<HashMap<K, V>> {
         &self.shards[self.hasher.hash_one(key) as usize % SHARDS]
     }
-}
-
-/// A panic of another thread leaves a map that is still a map.
-pub(super) fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
-    lock.read().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// As [`read`].
-pub(super) fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
-    lock.write().unwrap_or_else(PoisonError::into_inner)
 }

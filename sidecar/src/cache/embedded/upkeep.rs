@@ -6,7 +6,6 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::index::move_row;
-use super::sharded::read;
 use super::{EXPIRED_PER_STORE, Inner};
 use crate::cache::Timestamp;
 
@@ -93,7 +92,7 @@ impl Inner {
         let started_at = Instant::now();
         let mut removed = 0;
         while started_at.elapsed() < BUDGET {
-            let limits = *read(&self.limits);
+            let limits = *self.limits.read();
             let mut writer = self.writer();
             let some = self.remove_expired(&mut writer, Timestamp::now(), EXPIRED_PER_STORE)
                 + self.make_room(&mut writer, &limits, None, EXPIRED_PER_STORE);

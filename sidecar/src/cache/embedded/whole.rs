@@ -7,7 +7,6 @@ use futures_util::stream::{self, BoxStream, StreamExt as _};
 
 use super::entry::Entry;
 use super::journal::Change;
-use super::sharded::read;
 use super::{Embedded, Inner};
 use crate::cache::{
     CacheLimits, Exported, Filter, Found, NewEntry, Partition, Removed, Stats, Store, StoreError,
@@ -87,7 +86,7 @@ impl Inner {
 
     /// The entries that are alive, in parts.
     fn alive(&self) -> impl Iterator<Item = Vec<Arc<Entry>>> + '_ {
-        let time_to_live = read(&self.limits).time_to_live;
+        let time_to_live = self.limits.read().time_to_live;
         let now = Timestamp::now();
         self.entries
             .values(move |entry| entry.is_alive(now, time_to_live))
@@ -119,7 +118,7 @@ impl Embedded {
     /// Rows that a lookup in this partition scans.
     fn scanned(&self, partition: &Partition) -> usize {
         let index = self.inner.partitions.get(partition);
-        index.map_or(0, |index| read(&index).scanned())
+        index.map_or(0, |index| index.read().scanned())
     }
 }
 

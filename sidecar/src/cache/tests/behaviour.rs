@@ -1,6 +1,7 @@
 //! Single properties.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Instant;
 
 use futures_util::StreamExt as _;
 
@@ -354,4 +355,51 @@ fn a_partition_is_64_hex_digits() {
     );
     assert!(Partition::parse(&"g".repeat(64)).is_err());
     assert!(Partition::parse(&"é".repeat(32)).is_err());
+}
+
+/// A lock that wakes who wants to change something, and lets lookups in until that thread is awake, kept a store waiting for hundreds.
+#[test]
+fn a_store_waits_for_few_of_the_lookups_that_never_pause() {
+    const ENTRIES: usize = 1_000;
+    const STORES: usize = 200;
+    const DIMENSIONS: usize = 64;
+    let limits = limits(ENTRIES, 3_600, EvictionPolicy::Fifo);
+    let store = Embedded::in_memory(limits, DIMENSIONS, CacheMetrics::default());
+    let vector = || Embedding::normalized(vec![1.0; DIMENSIONS]);
+    let now = Timestamp::now();
+    let put = |number: usize| {
+        let question = number.to_string();
+        store.store_at(
+            entry(partition(1), &question, Some(vector()), "a", now),
+            now,
+        );
+    };
+    (0..ENTRIES).for_each(put);
+    let (done, lookups) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let mut beside = 0;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let query = vector();
+            while !done.load(Ordering::Relaxed) {
+                std::hint::black_box(store.nearest_at(&partition(1), &query, 0.0, 4, now));
+                lookups.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        for number in ENTRIES..ENTRIES + STORES {
+            // What else a thread that stores has to do.
+            let began = Instant::now();
+            while began.elapsed() < Duration::from_micros(300) {
+                std::hint::spin_loop();
+            }
+            let before = lookups.load(Ordering::Relaxed);
+            put(number);
+            beside += lookups.load(Ordering::Relaxed) - before;
+        }
+        done.store(true, Ordering::Relaxed);
+    });
+    assert!(lookups.into_inner() > 0);
+    assert!(
+        beside < 40 * STORES,
+        "{beside} lookups beside {STORES} stores"
+    );
 }
