@@ -360,9 +360,10 @@ fn a_partition_is_64_hex_digits() {
 /// A lock that wakes who wants to change something, and lets lookups in until that thread is awake, kept a store waiting for hundreds.
 #[test]
 fn a_store_waits_for_few_of_the_lookups_that_never_pause() {
-    const ENTRIES: usize = 1_000;
-    const STORES: usize = 200;
-    const DIMENSIONS: usize = 64;
+    // A scan of as many is long beside the moment between two lookups.
+    const ENTRIES: usize = 1_400;
+    const STORES: usize = 100;
+    const DIMENSIONS: usize = 1_024;
     let limits = limits(ENTRIES, 3_600, EvictionPolicy::Fifo);
     let store = Embedded::in_memory(limits, DIMENSIONS, CacheMetrics::default());
     let vector = || Embedding::normalized(vec![1.0; DIMENSIONS]);
