@@ -66,6 +66,13 @@ fn report(default: f32) -> suite::Outcome<()> {
     let both: Vec<Judged> = development.into_iter().chain(held_out).collect();
     by_threshold("both parts", &both);
     by_kind(&both, default);
+    let adversarial = model.judge(committed("adversarial")?)?;
+    by_threshold("written to get past the rules", &adversarial);
+    by_reason(&adversarial, default);
+    by_threshold(
+        "written without knowing the rules",
+        &model.judge(committed("blind")?)?,
+    );
     cost("committed pairs", &both);
     long_texts();
     if let Some(folder) = std::env::var_os("TURNPIKE_SECOND_OPINION_DIR") {

@@ -9,13 +9,14 @@ use crate::report::percentile_us;
 /// Of a cache line.
 const LINE: usize = 64;
 
-#[derive(Clone, Copy)]
+#[derive(Debug, Clone, Copy)]
 #[repr(align(64))]
 struct Line {
     next: usize,
 }
 
 /// Memory that is read line by line, in an order that no prefetcher knows.
+#[derive(Debug)]
 pub struct Probe {
     lines: Vec<Line>,
     at_once: Vec<Duration>,
@@ -48,7 +49,7 @@ impl Probe {
     pub fn median_ns(&mut self) -> (f64, f64) {
         #[expect(clippy::cast_precision_loss, reason = "a count of thousands")]
         let count = self.lines.len() as f64;
-        let mut median = |times| percentile_us(times, 0.5) * 1e3 / count;
+        let median = |times| percentile_us(times, 0.5) * 1e3 / count;
         (median(&mut self.at_once), median(&mut self.paused))
     }
 
@@ -77,7 +78,6 @@ fn in_one_cycle(count: usize) -> Vec<Line> {
         state = state
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1_442_695_040_888_963_407);
-        #[expect(clippy::cast_possible_truncation, reason = "less than `at`")]
         let other = ((state >> 31) % at as u64) as usize;
         order.swap(at, other);
     }

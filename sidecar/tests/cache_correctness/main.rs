@@ -13,11 +13,17 @@ use turnpike_sidecar::cache::agreement;
 /// Of the pairs with different answers: the project's target.
 const MOST_FALSE_HITS: f64 = 0.005;
 
-/// Of the pairs with one answer, in both parts: 0.796 was reached.
-const FEWEST_HITS: f64 = 0.77;
+/// Of the pairs with one answer, in both parts: 0.610 was reached.
+const FEWEST_HITS: f64 = 0.60;
 
-/// Of those that were held out: 0.712 was reached.
-const FEWEST_HITS_HELD_OUT: f64 = 0.68;
+/// Of those that were held out: 0.590 was reached.
+const FEWEST_HITS_HELD_OUT: f64 = 0.58;
+
+/// Of the pairs that were written to get past the rules: 0.072 was reached, 0.70 by the rules that they were written against.
+const MOST_ADVERSARIAL_HITS: f64 = 0.08;
+
+/// Of pairs by somebody who did not know the rules: 0.015 was reached, 0.225 by the rules before.
+const MOST_BLIND_FALSE_HITS: f64 = 0.025;
 
 #[expect(clippy::cast_precision_loss, reason = "hundreds of pairs")]
 fn share((part, all): (usize, usize)) -> f64 {
@@ -71,8 +77,28 @@ fn the_rules_alone_refuse_what_an_encoder_would_let_pass() -> Outcome<()> {
 }
 
 #[test]
+fn few_pairs_of_others_pass_the_rules() -> Outcome<()> {
+    let model = MiniLm::load()?;
+    let threshold = SemanticCacheConfig::default().similarity_threshold;
+    for (part, most) in [
+        ("adversarial", MOST_ADVERSARIAL_HITS),
+        ("blind", MOST_BLIND_FALSE_HITS),
+    ] {
+        let judged = model.judge(committed(part)?)?;
+        let false_hits = share(hits(&judged, false, threshold, true));
+        assert!(false_hits < most, "{part}: {false_hits}");
+    }
+    Ok(())
+}
+
+#[test]
 fn it_makes_no_difference_which_of_the_two_was_stored() -> Outcome<()> {
-    for pair in both_parts()? {
+    let of_others = ["adversarial", "blind"].map(committed);
+    let of_others = of_others.into_iter().collect::<Outcome<Vec<_>>>()?;
+    for pair in both_parts()?
+        .into_iter()
+        .chain(of_others.into_iter().flatten())
+    {
         let one = agreement::compare(&pair.a, &pair.b).is_ok();
         let other = agreement::compare(&pair.b, &pair.a).is_ok();
         assert_eq!(one, other, "{pair:?}");

@@ -2,6 +2,9 @@
 //!
 //! `development.jsonl` and `held_out.jsonl` were both written before the rules of `turnpike_sidecar::cache::agreement`, by one author; rules
 //! and word lists were changed by the single verdicts of the first alone. Its kind `assorted` was added while they were written.
+//! `adversarial.jsonl` was written against an earlier version of the rules by readers of them, of banks, hospitals and the like (`office`) and
+//! of other matters (`general`); some of its pairs may be disputed. The rules were changed by what passed. `blind.jsonl` was written by
+//! somebody who did not know them; of it only rates and the wrong answers were looked at.
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -64,7 +67,7 @@ pub(crate) fn pairs(path: &Path) -> Outcome<Vec<Pair>> {
     Ok(lines.map(serde_json::from_str).collect::<Result<_, _>>()?)
 }
 
-/// The committed pairs: `development` or `held_out`.
+/// The committed pairs: `development`, `held_out`, `adversarial` or `blind`.
 pub(crate) fn committed(part: &str) -> Outcome<Vec<Pair>> {
     let folder = root().join("sidecar/tests/cache_correctness");
     pairs(&folder.join(format!("{part}.jsonl")))

@@ -185,6 +185,11 @@ impl Lexicon {
         (ends && self.words.contains_key(phrase.as_str())).then(|| (phrase, particle.text.clone()))
     }
 
+    /// Whether the word is a form of another one, by no rule.
+    pub(super) fn is_irregular(&self, text: &str) -> bool {
+        self.irregular.contains_key(text)
+    }
+
     /// Whether dictionaries have the word.
     pub(super) fn knows(&self, text: &str) -> bool {
         self.words.get(text).is_some_and(|word| word.known)
@@ -212,7 +217,7 @@ impl Lexicon {
         }
         match role {
             "synonyms" => self.add_sense(words),
-            "opposites" => self.add_opposites(words),
+            "opposites" | "different" => self.add_opposites(words),
             "symbol" => {
                 let symbols = words.split(' ').filter_map(|word| Some((word, form?)));
                 self.symbols.extend(symbols);
@@ -236,6 +241,12 @@ impl Lexicon {
             return;
         };
         match kind {
+            // Who does it is not what is done: `teach`, `teacher`.
+            "~" if words.split_once(' ').is_some_and(is_doer) => {
+                for word in words.split(' ') {
+                    self.words.entry(word).or_default().known = true;
+                }
+            }
             "=" | "~" => self.add_sense(words),
             "!" => self.add_opposites(words),
             ">" => self.irregular.extend(words.split_once(' ')),
@@ -312,6 +323,19 @@ impl Lexicon {
             opposite.then_some(rest)
         })
     }
+}
+
+/// Whether one word of a pair is the other one with the ending of somebody or something that does it, or of a state.
+fn is_doer((one, other): (&str, &str)) -> bool {
+    let of = |verb: &str, noun: &str| {
+        let stem = verb.strip_suffix(['e', 'y']).unwrap_or(verb);
+        let ending = noun.strip_prefix(stem).unwrap_or_default();
+        matches!(
+            ending,
+            "er" | "r" | "or" | "ier" | "ist" | "ee" | "ship" | "ant"
+        ) || undoubled(noun.trim_end_matches("er")) == Some(verb) && noun.ends_with("er")
+    };
+    of(one, other) || of(other, one)
 }
 
 const NEGATIVE_PREFIXES: [&str; 7] = ["un", "non", "in", "im", "ir", "il", "dis"];

@@ -21,6 +21,7 @@
 mod align;
 mod degree;
 mod lexicon;
+mod marks;
 mod numbers;
 mod question;
 mod reader;
@@ -156,6 +157,7 @@ impl<'t> Question<'t> {
         ensure(self.script == stored.script, Disagreement::Language)?;
         ensure(!self.has_layout && !stored.has_layout, Disagreement::Code)?;
         ensure(self.strict_part == stored.strict_part, Disagreement::Code)?;
+        ensure(said(self.text) == said(stored.text), Disagreement::Quote)?;
         let without_marks = read_without_marks(self, stored)?;
         let (a, b) = without_marks
             .as_ref()
@@ -170,7 +172,8 @@ impl<'t> Question<'t> {
         let alignment = align::align(&a.items, &b.items)?;
         alignment.check_degrees(&a.items, &b.items)?;
         alignment.check_places(&a.items, &b.items)?;
-        check_negated(a, b)
+        check_negated(a, b)?;
+        alignment.check_sequence(a, b)
     }
 }
 
@@ -233,6 +236,15 @@ fn read_without_marks(
     }
     let without = |question: &Question<'_>| Reading::of(question.text, Marks::Ignored);
     Ok(one_sided.then(|| (without(asked), without(stored))))
+}
+
+/// What somebody wants to say or spell: words that mean nothing but themselves.
+fn said(text: &str) -> Option<String> {
+    let words = words_of(text);
+    [" say ", " saying ", " spell ", " pronounce "]
+        .iter()
+        .find_map(|verb| words.split_once(verb))
+        .map(|(_, words)| words.to_owned())
 }
 
 /// In lower case, one space between and around words, and nothing else but signs that code has.

@@ -77,6 +77,16 @@ impl Asks {
         }
     }
 
+    /// Asks how, where or what to do, where `can I` and `should I` are the same.
+    pub(super) fn advice(self) -> bool {
+        self.0 & (HOW | WHERE | WHAT_TO_DO) != 0
+    }
+
+    /// Asks nothing, but to do something.
+    pub(super) fn only_requests(self) -> bool {
+        self.or_nothing() & !(REQUEST | NOTHING) == 0
+    }
+
     /// Asks how something is done.
     pub(super) fn how(self) -> bool {
         self.0 & HOW != 0
@@ -120,6 +130,10 @@ impl Question {
         for i in 0..clause.len() {
             let word = stripped(text(i));
             asked |= is_verb_of_asking(word);
+            if asked && !found && matches!(word, "if" | "whether") {
+                self.asks.0 |= YES_NO;
+                found = true;
+            }
             if !is_question_word(word) {
                 continue;
             }
@@ -199,9 +213,6 @@ fn without_question_word(first: &str, second: &str) -> u16 {
         ) => REQUEST,
         ("may" | "might", "i") => REQUEST,
         (_, "you") => YES_NO_OF_YOU,
-        ("do", "i" | "we" | "they" | "the" | "my" | "people" | "these" | "those") => YES_NO,
-        // `Do the dishes` is no question; `do dogs dream` is, and is not told apart.
-        ("do" | "have", _) => 0,
         _ => YES_NO,
     }
 }
@@ -214,15 +225,6 @@ fn meaning(word: &str, next: &str, rest: &[Token]) -> (u16, usize) {
         ("where", _) => (WHERE, 1),
         ("why", _) => (WHY, 1),
         ("how", "many") => (HOW_MANY, 2),
-        ("how", "much")
-            if has(
-                rest.get(1..).unwrap_or_default(),
-                1,
-                &["is", "are", "was", "were"],
-            ) =>
-        {
-            (MEASURE, 2)
-        }
         ("how", "much") => (HOW_MUCH, 2),
         ("how", "long") => (HOW_LONG, 2),
         ("how", "often" | "frequently") => (HOW_OFTEN, 2),
@@ -262,7 +264,7 @@ fn meaning(word: &str, next: &str, rest: &[Token]) -> (u16, usize) {
         }
         (_, "now" | "next" | "to") => (WHAT_TO_DO, 1),
         (_, "can" | "could" | "should" | "shall" | "must" | "do" | "would" | "might")
-            if has(rest, 2, &["i", "we", "you", "one", "help"]) =>
+            if has(rest.get(2..).unwrap_or_default(), 1, &["do", "help"]) =>
         {
             (WHAT_TO_DO, 1)
         }
@@ -290,10 +292,20 @@ fn stripped(word: &str) -> &str {
 }
 
 fn is_question_word(word: &str) -> bool {
-    matches!(
-        word,
-        "who" | "whom" | "whose" | "when" | "where" | "why" | "how" | "what" | "which"
-    )
+    class(word).is_some()
+}
+
+/// The mark of a question word.
+pub(super) fn class(word: &str) -> Option<&'static str> {
+    Some(match stripped(word) {
+        "who" | "whom" | "whose" => "who?",
+        "when" => "when?",
+        "where" => "where?",
+        "why" => "why?",
+        "how" => "how?",
+        "what" | "which" => "what?",
+        _ => return None,
+    })
 }
 
 pub(super) fn is_auxiliary(word: &str) -> bool {

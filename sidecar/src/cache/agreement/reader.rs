@@ -2,10 +2,12 @@
 
 mod quantities;
 
+use super::align::{NOT, OWNS};
 use super::degree;
 use super::lexicon::{Lexicon, Role, Word};
+use super::marks;
 use super::question::{self, MAX_TAG};
-use super::reading::{Class, Degree, Item, Negation, Reading};
+use super::reading::{Class, Degree, Item, Mark, Negation, Reading};
 use super::scan::{self, Kind, Marks, Token};
 
 /// Reads `text`.
@@ -14,10 +16,16 @@ pub(super) fn read(text: &str, marks: Marks) -> Reading {
     let question = question::read(&tokens);
     let mixed_case = text.contains(char::is_lowercase);
     let mut reader = Reader::new(question.asks);
+    reader.reading.cased = text
+        .chars()
+        .find(|c| c.is_alphabetic())
+        .is_some_and(char::is_uppercase)
+        && mixed_case;
     let mut at = 0;
     let mut skip = question.words.iter().peekable();
     while let Some(token) = tokens.get(at) {
         while skip.next_if(|i| **i < at).is_some() {}
+        reader.before_noun = tokens.get(at + 1).is_none_or(begins_noun);
         let length = if skip.next_if(|i| **i == at).is_some() {
             reader.question_word(token)
         } else {
@@ -30,11 +38,90 @@ pub(super) fn read(text: &str, marks: Marks) -> Reading {
         let length = length.max(1);
         if let Some(last) = tokens.get(at + length - 1) {
             reader.after_break = last.kind == Kind::Break;
+            std::mem::swap(&mut reader.before, &mut reader.before_that);
             reader.before.clone_from(&last.text);
         }
         at += length;
     }
     reader.finish()
+}
+
+/// Whether `me` behind the verb is the one who is answered.
+fn is_answer(verb: &str) -> bool {
+    matches!(
+        verb,
+        "tell"
+            | "telling"
+            | "show"
+            | "showing"
+            | "give"
+            | "giving"
+            | "help"
+            | "helping"
+            | "teach"
+            | "let"
+            | "write"
+            | "make"
+            | "draft"
+            | "recommend"
+            | "suggest"
+            | "find"
+            | "ask"
+    )
+}
+
+/// Whether `'s` behind the word is more likely `is` than of a genitive.
+fn is_contracted(word: &str) -> bool {
+    matches!(
+        word,
+        "it" | "that"
+            | "there"
+            | "here"
+            | "he"
+            | "she"
+            | "let"
+            | "this"
+            | "what"
+            | "who"
+            | "where"
+            | "how"
+            | "when"
+            | "why"
+    )
+}
+
+/// Class of a `you` that may be anyone.
+const ANYONE: &str = "anyone";
+
+/// Whether a noun may begin with `token`, or nothing does.
+fn begins_noun(token: &Token) -> bool {
+    let determines = || {
+        marks::class(&token.text, "")
+            .is_some_and(|class| matches!(class, "i" | marks::MY | "you" | "they"))
+            || matches!(
+                token.text.as_str(),
+                "the"
+                    | "a"
+                    | "an"
+                    | "this"
+                    | "that"
+                    | "these"
+                    | "those"
+                    | "his"
+                    | "her"
+                    | "it"
+                    | "him"
+                    | "each"
+                    | "every"
+                    | "all"
+                    | "any"
+                    | "some"
+                    | "another"
+                    | "other"
+                    | "whom"
+            )
+    };
+    token.kind != Kind::Word || token.capital || determines()
 }
 
 #[derive(Debug)]
@@ -48,6 +135,10 @@ struct Reader {
     upper: bool,
     /// Of the token before.
     before: String,
+    /// Of the one before that.
+    before_that: String,
+    /// A noun, or nothing, may follow the token.
+    before_noun: bool,
     /// Nothing but a break or politeness stands before the token.
     after_break: bool,
     /// A break or a new clause follows the token.
@@ -58,8 +149,8 @@ struct Reader {
     sentence: usize,
     /// Tokens since a form of `be`.
     since_be: usize,
-    /// Items and negations before the last comma of this sentence.
-    comma: Option<(usize, usize)>,
+    /// Items, negations and marks before the last comma of this sentence.
+    comma: Option<(usize, usize, usize)>,
     /// Tokens since then.
     since_comma: usize,
     /// Indices of items that count only between others.
@@ -89,6 +180,8 @@ impl Reader {
             capital: false,
             upper: false,
             before: String::new(),
+            before_that: String::new(),
+            before_noun: false,
             after_break: true,
             leads: true,
             particle: None,
@@ -109,6 +202,15 @@ impl Reader {
         if token.text.ends_with("'s") {
             self.reading.time.present = true;
         }
+        // A question is no tag, and what stands before it with nothing to ask about is politeness.
+        self.comma = None;
+        if self.reading.items.iter().all(|item| item.optional) {
+            self.reading.marks.clear();
+            self.reading.modals.clear();
+        }
+        if let Some(class) = question::class(&token.text) {
+            self.push_mark(class);
+        }
         self.link = "";
         1
     }
@@ -119,7 +221,10 @@ impl Reader {
             return 1;
         };
         let beside_number = std::mem::take(&mut self.beside_number);
-        self.since_be = self.since_be.saturating_add(1);
+        self.since_be = match token.text.as_str() {
+            "get" | "gets" | "got" | "getting" => 0,
+            _ => self.since_be.saturating_add(1),
+        };
         self.since_comma += usize::from(token.kind != Kind::Break);
         self.capital = token.capital;
         match token.kind {
@@ -129,7 +234,11 @@ impl Reader {
                 self.particle = None;
                 if token.text == "," {
                     self.since_comma = 0;
-                    self.comma = Some((self.reading.items.len(), self.reading.negations.len()));
+                    self.comma = Some((
+                        self.reading.items.len(),
+                        self.reading.negations.len(),
+                        self.reading.marks.len(),
+                    ));
                 } else {
                     self.comma = None;
                     self.sentence = self.reading.items.len();
@@ -203,8 +312,11 @@ impl Reader {
         };
         match tail {
             "t" if head.ends_with('n') => {
-                self.negate(true);
                 let auxiliary = head.strip_suffix('n').unwrap_or(head);
+                if let Some(modal) = marks::modal(auxiliary, "") {
+                    self.modal(modal);
+                }
+                self.negate(true);
                 self.note(match auxiliary {
                     "wo" => "will",
                     other => other,
@@ -213,8 +325,12 @@ impl Reader {
             "s" | "m" | "re" | "ve" | "ll" | "d" | "" => {
                 if tail == "ll" {
                     self.note("will");
+                    self.modal("will");
                 }
                 self.plain_word(head);
+                if matches!(tail, "s" | "") && !is_contracted(head) {
+                    self.push_mark(OWNS);
+                }
             }
             // French: `l'eau`, `n'est`.
             _ if head.chars().count() <= 2 => {
@@ -227,8 +343,70 @@ impl Reader {
         }
     }
 
+    /// Keeps a small word with its place.
+    fn mark(&mut self, text: &str) {
+        if let Some(modal) = marks::modal(text, &self.before) {
+            self.modal(modal);
+        }
+        let (before, before_that) = (self.before.as_str(), self.before_that.as_str());
+        let bought = text == "used" && self.since_be > 2 && !matches!(before, "i" | "we" | "to");
+        let Some(mut class) = marks::class(text, before).or(bought.then_some("used")) else {
+            return;
+        };
+        let how = before == "how"
+            || before_that == "how" && question::is_auxiliary(before) && before != "to";
+        match class {
+            // `How do I …` is `how to …`.
+            "i" if how => return,
+            // So is `how do you …`, unless it is about what somebody does for me.
+            "you" if how => class = ANYONE,
+            // `Could you …`, `tell me …`
+            "you" if matches!(before, "can" | "could" | "would" | "will") && self.is_request() => {
+                self.reading.modals.pop();
+                self.reading.marks.pop();
+                return;
+            }
+            "i" if is_answer(before) => return,
+            // `Could you translate this for me?`
+            "i" if before == "for" && self.reading.asks.only_requests() => {
+                self.reading.marks.pop();
+                return;
+            }
+            // `How long does it take for …`
+            "for" if matches!(before, "take" | "takes" | "took") => return,
+            // `Is it possible to` is `can I`.
+            "to" if before == "possible" && !self.before_noun => class = "i",
+            // `What is the weather like in …`
+            "like" if !self.before_noun => return,
+            // An infinitive says nothing, but for `going to`.
+            "to" if before == "going" && !self.before_noun => {
+                self.modal("will");
+                return;
+            }
+            "to" if !self.before_noun => return,
+            _ => {}
+        }
+        self.push_mark(class);
+    }
+
+    /// Of the whole text, and in its place where there are several clauses.
+    fn modal(&mut self, modal: &'static str) {
+        self.reading.modals.push(modal);
+        self.push_mark(modal);
+    }
+
+    fn push_mark(&mut self, class: &'static str) {
+        let at = self.reading.items.len();
+        self.reading.marks.push(Mark { at, class });
+    }
+
     fn plain_word(&mut self, text: &str) {
         self.note(text);
+        self.mark(text);
+        if text == "a" && self.capital {
+            // `Plan A`.
+            return self.push(Class::Entity, "A".to_owned(), None);
+        }
         let own = self.lexicon.word(text);
         if self.upper
             && own.is_some_and(|w| {
@@ -250,6 +428,11 @@ impl Reader {
         }
         let (base, degree) = degree::base(self.lexicon, text);
         let word = self.lexicon.word(&base);
+        let inflected = base != text && !self.capital && self.since_be > 3;
+        let irregular = self.lexicon.is_irregular(text) && !text.ends_with("ing");
+        if inflected && (text.ends_with("ed") || irregular) {
+            self.modal("past");
+        }
         if degree == Degree::Plain
             && base != text
             && own.is_none_or(|w| w.role.is_none())
@@ -267,6 +450,8 @@ impl Reader {
         if let Some(item) = self.reading.items.last_mut() {
             item.degree = degree;
             item.passive = self.since_be <= 3
+                && !self.capital
+                && !matches!(text, "men" | "women" | "children")
                 && (text.ends_with("ed") || text.ends_with("en") || base_differs(text, &item.text));
         }
     }
@@ -355,7 +540,11 @@ impl Reader {
         let own = matches!(
             self.before.as_str(),
             "i" | "we" | "they" | "he" | "she" | "it" | "the" | "a" | "my"
-        ) || (self.before == "you" && self.reading.asks.how());
+        ) || (self.before == "you"
+            && !matches!(
+                self.before_that.as_str(),
+                "can" | "could" | "would" | "will"
+            ));
         self.reading
             .items
             .iter()
@@ -373,7 +562,7 @@ impl Reader {
 
     /// `…, isn't it?` denies nothing.
     fn drop_tag(&mut self) {
-        if let Some((items, negations)) = self.comma
+        if let Some((items, negations, marks)) = self.comma
             && items > 0
             && self.since_comma <= MAX_TAG
             && self
@@ -384,6 +573,7 @@ impl Reader {
                 .all(|i| matches!(i.text.as_str(), "he" | "she"))
         {
             self.reading.negations.truncate(negations);
+            self.reading.marks.truncate(marks);
         }
     }
 
@@ -407,6 +597,25 @@ impl Reader {
         for negation in &mut self.reading.negations {
             negation.at = negation.at.saturating_sub(first);
         }
+        let marks = &mut self.reading.marks;
+        marks.retain(|mark| (first..=last).contains(&mark.at));
+        let mine = marks
+            .iter()
+            .any(|mark| matches!(mark.class, "i" | marks::MY));
+        let advice = self.reading.asks.advice();
+        marks.retain(|mark| match mark.class {
+            ANYONE => mine,
+            marks::MY => !advice,
+            _ => true,
+        });
+        for mark in marks {
+            mark.at -= first;
+            mark.class = match mark.class {
+                ANYONE => "you",
+                marks::MY => "i",
+                other => other,
+            };
+        }
         self.reading.items.truncate(last);
         self.reading.items.drain(..first);
         self.reading
@@ -417,6 +626,7 @@ impl Reader {
             at: self.reading.items.len(),
             contracted,
         });
+        self.push_mark(NOT);
     }
 
     fn push(&mut self, class: Class, text: String, word: Option<&'static Word>) {

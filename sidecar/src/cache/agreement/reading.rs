@@ -58,6 +58,19 @@ pub(super) struct Reading {
     pub(super) person: Person,
     pub(super) time: Time,
     pub(super) form: Forms,
+    pub(super) marks: Vec<Mark>,
+    /// It begins with a capital letter, as texts do whose writer uses such.
+    pub(super) cased: bool,
+    /// What may, must, should or will be, or was.
+    pub(super) modals: Vec<&'static str>,
+}
+
+/// One of the small words of [`super::marks`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Mark {
+    /// Items before it.
+    pub(super) at: usize,
+    pub(super) class: &'static str,
 }
 
 /// One `not` or its kin.

@@ -168,7 +168,11 @@ fn prepositions_that_say_something_are_compared() {
         "Do some cats purr?",
         Disagreement::Polarity,
     );
-    agree("Centre a div in CSS", "Centre a div with CSS");
+    disagree(
+        "Can I pay with a gift card?",
+        "Can I pay for a gift card?",
+        Disagreement::Order,
+    );
 }
 
 #[test]
@@ -211,7 +215,6 @@ fn things_that_changed_places_disagree_and_phrases_that_moved_do_not() {
         "Was Spain beaten by Italy?",
         Disagreement::Order,
     );
-    agree("Did Spain beat Italy?", "Was Italy beaten by Spain?");
     agree(
         "In Java, how do I sort a list?",
         "How do I sort a list in Java?",

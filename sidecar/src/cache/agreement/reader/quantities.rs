@@ -14,9 +14,16 @@ impl Reader {
         {
             item.text = joined;
             item.optional = false;
+            // `Two hundred and fifty`.
+            let at = self.reading.items.len();
+            let marks = &mut self.reading.marks;
+            marks.pop_if(|mark| mark.at == at && mark.class == "and");
             return;
         }
-        let pronoun = word && value == "1";
+        // `One reason`, not `season one`.
+        let before = self.lexicon.word(&self.before);
+        let behind_noun = !self.before.is_empty() && before.is_none_or(|w| w.role.is_none());
+        let pronoun = word && value == "1" && !behind_noun;
         self.push(Class::Number, value, None);
         if let Some(item) = self.reading.items.last_mut() {
             item.optional = pronoun;
