@@ -11,12 +11,14 @@
 //! 5. Every number, unit, date, name and other word with a meaning of its own has its match in the other text: the same form, another
 //!    ending, another notation, or a word that shares a frequent sense. What only one text says must be a word that goes without saying.
 //! 6. No two things changed places, as in "from A to B" and "from B to A", nor their preposition: "near A", "in A".
+//! 7. Small words stand in both texts, in their places among these things ([`marks`]): persons, prepositions, conjunctions, quantifiers; and
+//!    what may, must, should or will be, or was. A part that begins with a preposition or conjunction may move as a whole.
 //!
 //! What the rules do not understand disagrees, so a missing synonym costs a hit and not a wrong answer. The word lists are English; in
-//! other languages only their negations are known, so a text must have the same words there, in any order that rule 6 allows.
+//! other languages only their negations are known, so a text must have the same words there, in the same order.
 //!
-//! Not done here: neither grammar nor knowledge of the world. Two texts of the same words that differ in the scope of one word
-//! ("only I can see" and "I can see only") agree.
+//! Not done here: neither grammar nor knowledge of the world. A dictionary's synonym that is none in the question ("travel", "move") agrees,
+//! but for those that are listed.
 
 mod align;
 mod degree;
@@ -28,6 +30,7 @@ mod reader;
 mod reading;
 mod scan;
 mod script;
+mod sequence;
 mod signs;
 mod signs_in_order;
 

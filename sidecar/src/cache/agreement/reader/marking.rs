@@ -1,0 +1,167 @@
+//! Small words and their places: [`super::super::marks`] has their classes, the rules here say when one goes without saying.
+
+use super::super::marks;
+use super::super::question;
+use super::super::reading::Mark;
+use super::super::scan::{Kind, Token};
+use super::Reader;
+
+impl Reader {
+    /// Keeps a small word with its place.
+    pub(super) fn mark(&mut self, text: &str) {
+        if let Some(modal) = marks::modal(text, &self.before) {
+            self.modal(modal);
+        }
+        let (before, before_that) = (self.before.as_str(), self.before_that.as_str());
+        let bought = text == "used" && self.since_be > 2 && !matches!(before, "i" | "we" | "to");
+        let Some(mut class) = marks::class(text, before).or(bought.then_some("used")) else {
+            return;
+        };
+        let how = before == "how"
+            || before_that == "how" && question::is_auxiliary(before) && before != "to";
+        match class {
+            // `How do I …` is `how to …`.
+            "i" if how => return,
+            // So is `how do you …`, unless it is about what somebody does for me.
+            "you" if how => class = ANYONE,
+            // `Could you …`, `tell me …`
+            "you" if matches!(before, "can" | "could" | "would" | "will") && self.is_request() => {
+                self.reading.modals.pop();
+                self.reading.marks.pop();
+                return;
+            }
+            "i" if is_answer(before) => return,
+            // `Could you translate this for me?`
+            "i" if before == "for" && self.reading.asks.only_requests() => {
+                self.reading.marks.pop();
+                return;
+            }
+            // `How long does it take for …`
+            "for" if matches!(before, "take" | "takes" | "took") => return,
+            // `Is it possible to` is `can I`.
+            "to" if before == "possible" && !self.before_noun => class = "i",
+            // `What is the weather like in …`
+            "like" if !self.before_noun => return,
+            // An infinitive says nothing, but for `going to`.
+            "to" if before == "going" && !self.before_noun => {
+                self.modal("will");
+                return;
+            }
+            "to" if !self.before_noun => return,
+            _ => {}
+        }
+        self.push_mark(class);
+    }
+
+    /// Of the whole text, and in its place where there are several clauses.
+    pub(super) fn modal(&mut self, modal: &'static str) {
+        self.reading.modals.push(modal);
+        self.push_mark(modal);
+    }
+
+    pub(super) fn push_mark(&mut self, class: &'static str) {
+        let at = self.reading.items.len();
+        self.reading.marks.push(Mark { at, class });
+    }
+
+    /// Drops the marks of politeness at either end, of the items from `first` to `last`, and decides those that the whole text decides.
+    pub(super) fn settle_marks(&mut self, first: usize, last: usize) {
+        let marks = &mut self.reading.marks;
+        marks.retain(|mark| (first..=last).contains(&mark.at));
+        let mine = marks
+            .iter()
+            .any(|mark| matches!(mark.class, "i" | marks::MY));
+        let advice = self.reading.asks.advice();
+        marks.retain(|mark| match mark.class {
+            ANYONE => mine,
+            marks::MY => !advice,
+            _ => true,
+        });
+        for mark in marks {
+            mark.at -= first;
+            mark.class = match mark.class {
+                ANYONE => "you",
+                marks::MY => "i",
+                other => other,
+            };
+        }
+    }
+}
+
+/// Whether `me` behind the verb is the one who is answered.
+fn is_answer(verb: &str) -> bool {
+    matches!(
+        verb,
+        "tell"
+            | "telling"
+            | "show"
+            | "showing"
+            | "give"
+            | "giving"
+            | "help"
+            | "helping"
+            | "teach"
+            | "let"
+            | "write"
+            | "make"
+            | "draft"
+            | "recommend"
+            | "suggest"
+            | "find"
+            | "ask"
+    )
+}
+
+/// Whether `'s` behind the word is more likely `is` than of a genitive.
+pub(super) fn is_contracted(word: &str) -> bool {
+    matches!(
+        word,
+        "it" | "that"
+            | "there"
+            | "here"
+            | "he"
+            | "she"
+            | "let"
+            | "this"
+            | "what"
+            | "who"
+            | "where"
+            | "how"
+            | "when"
+            | "why"
+    )
+}
+
+/// Class of a `you` that may be anyone.
+const ANYONE: &str = "anyone";
+
+/// Whether a noun may begin with `token`, or nothing does.
+pub(super) fn begins_noun(token: &Token) -> bool {
+    let determines = || {
+        marks::class(&token.text, "")
+            .is_some_and(|class| matches!(class, "i" | marks::MY | "you" | "they"))
+            || matches!(
+                token.text.as_str(),
+                "the"
+                    | "a"
+                    | "an"
+                    | "this"
+                    | "that"
+                    | "these"
+                    | "those"
+                    | "his"
+                    | "her"
+                    | "it"
+                    | "him"
+                    | "each"
+                    | "every"
+                    | "all"
+                    | "any"
+                    | "some"
+                    | "another"
+                    | "other"
+                    | "whom"
+            )
+    };
+    token.kind != Kind::Word || token.capital || determines()
+}
