@@ -186,7 +186,7 @@ async fn all_candidates_are_judged_together_and_the_best_that_passes_is_served()
     });
     let sidecar = start(&config()?, &asked_always(), &model, 128).await?;
     store(&sidecar, STORED, &BODY.replace("Hold it.", "nearest")).await?;
-    let other = "How should I reset my router to the factory settings?";
+    let other = "How should I reset my router to factory settings, please?";
     store(&sidecar, other, &BODY.replace("Hold it.", "second")).await?;
     let answer = analyze(&sidecar, ASKED).await?;
     let body = answer["cache"]["body"].as_str().unwrap_or_default();
