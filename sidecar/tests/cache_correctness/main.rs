@@ -13,16 +13,17 @@ use turnpike_sidecar::cache::agreement;
 /// Of the pairs with different answers: the project's target.
 const MOST_FALSE_HITS: f64 = 0.005;
 
-/// Of the pairs with one answer, in both parts: 0.610 was reached.
+/// Of the pairs with one answer, in both parts: 0.610 was reached. Until small words counted it was 0.796, with a bound of 0.77, and the rules
+/// let pass what [`MOST_ADVERSARIAL_HITS`] and [`MOST_BLIND_FALSE_HITS`] are about.
 const FEWEST_HITS: f64 = 0.60;
 
-/// Of those that were held out: 0.590 was reached.
+/// Of those that were held out: 0.590 was reached, below the project's target of 0.60; 0.712 until small words counted, with a bound of 0.68.
 const FEWEST_HITS_HELD_OUT: f64 = 0.58;
 
 /// Of the pairs that were written to get past the rules: 0.072 was reached, 0.70 by the rules that they were written against.
 const MOST_ADVERSARIAL_HITS: f64 = 0.08;
 
-/// Of pairs by somebody who did not know the rules: 0.015 was reached, 0.225 by the rules before.
+/// Of pairs by somebody who did not know the rules: 0.015 was reached, above the project's target; 0.225 by the rules before.
 const MOST_BLIND_FALSE_HITS: f64 = 0.025;
 
 #[expect(clippy::cast_precision_loss, reason = "hundreds of pairs")]

@@ -2,7 +2,7 @@
 //!
 //! 1. Events wait until they are complete, then their texts are read ([`EventReader`]).
 //! 2. Under a guard that may cut the stream, an event waits until the windows over its texts have cleared them. Where several
-//!    texts stream side by side and one fills no window, at most [`MAX_WAITING_TEXT`] bytes wait.
+//!    texts stream side by side and one fills no window, at most [`MAX_WAITING_TEXT`] bytes wait between the first and the last event.
 //! 3. An event whose text may end in the beginning of a placeholder waits for the next of the same text, at most
 //!    [`MAX_PENDING_BYTES`].
 //! 4. Events leave in the order in which they came, so one that holds no text may wait for one before it.
@@ -22,7 +22,8 @@ use super::windows::{DOCUMENT_STEP, STREAM_STEP, Windows};
 use crate::json::unescape_into;
 use crate::sse::{EventSink, Framer};
 
-/// Bytes of text that wait for the last event where no window clears them; then all is judged as it is.
+/// Bytes of text that wait between the first event and the last where no window clears them; then all is judged as it is. More than
+/// one text alone ever has there.
 const MAX_WAITING_TEXT: u64 = 1024;
 
 /// Bytes of events that wait for the rest of a placeholder; what goes on for longer is none. A hundred events: the pieces of a
@@ -354,9 +355,9 @@ impl Queue {
         if pending > MAX_PENDING_BYTES {
             self.give_up();
         }
-        // The last event may be larger than a window, and then waits for the next one only.
-        let before = self.waiting.iter().rev().skip(1);
-        let text = before.map(|event| event.size).fold(0, u64::saturating_add);
+        // The first and the last event may be larger than a window each; what is between them in one text is less than one.
+        let between = self.waiting.iter().skip(1).rev().skip(1);
+        let text = between.map(|event| event.size).fold(0, u64::saturating_add);
         let bytes = self.boundary.saturating_sub(self.free);
         if self.wishes.holds && (text >= MAX_WAITING_TEXT || bytes > self.wishes.limit) {
             self.flush(judge);

@@ -271,6 +271,10 @@ fn small_words_count_in_their_places() {
         ("Do employees get a bonus?", "How do employees get a bonus?"),
         ("Revoke all tokens", "Revoke a token"),
         ("What is travel insurance?", "How much is travel insurance?"),
+        (
+            "How do I remove Rust from a Mac?",
+            "How do I remove rust from a Mac?",
+        ),
     ] {
         assert!(compare(a, b).is_err(), "{a} | {b}");
         assert!(compare(b, a).is_err(), "{b} | {a}");

@@ -189,6 +189,23 @@ fn what_may_not_pass_does_not_however_the_stream_is_cut() {
 }
 
 #[test]
+fn the_beginning_of_what_may_not_pass_waits_behind_large_events_too() {
+    for api in ALL {
+        for first in [500, 844, 1500, 5000] {
+            for between in [0, 31, 250, 500] {
+                // Cut within the word, whose window ends long behind it.
+                let (before, rest) = ("x".repeat(first), "y".repeat(900));
+                let pieces = [&before, &"z".repeat(between), " BADWOR", "D", &rest];
+                let stream = api.stream(&pieces);
+                let (out, cut) = passed(guarding(), &[stream.as_bytes()], &mut stops("BADWORD"));
+                let seen = api.read(&out);
+                assert!(cut && !seen.contains("BAD"), "{api:?} {first} {between}");
+            }
+        }
+    }
+}
+
+#[test]
 fn an_answer_without_fault_passes_byte_for_byte_and_in_time() {
     for api in ALL {
         let text = "All is well. ".repeat(200);
