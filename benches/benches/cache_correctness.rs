@@ -1,8 +1,8 @@
 //! What the semantic cache serves: hits on paraphrases and false hits on questions that only look alike, by similarity alone and with the
 //! rules of `turnpike_sidecar::cache::agreement`.
 //!
-//! 1. The pairs of `sidecar/tests/cache_correctness`, through the real MiniLM; the part that the rules were written with, and the part that
-//!    was kept apart.
+//! 1. The pairs of `sidecar/tests/cache_correctness`, through the real MiniLM, by part: the author's, those of others, and those that the
+//!    rules were never changed by.
 //! 2. By threshold, and by kind of pair at the default threshold.
 //! 3. Every `pairs.*.jsonl` in the folder that `TURNPIKE_PAIRS_DIR` names, if it is set: lines of `{"a", "b", "label"}`.
 //! 4. What a comparison takes.
@@ -69,10 +69,15 @@ fn report(default: f32) -> suite::Outcome<()> {
     let adversarial = model.judge(committed("adversarial")?)?;
     by_threshold("written to get past the rules", &adversarial);
     by_reason(&adversarial, default);
-    by_threshold(
-        "written without knowing the rules",
-        &model.judge(committed("blind")?)?,
-    );
+    for (part, name) in [
+        ("blind", "by somebody who did not know the rules"),
+        ("rewordings", "by another one"),
+        ("unseen", "by a third one, unseen"),
+    ] {
+        let judged = model.judge(committed(part)?)?;
+        by_threshold(name, &judged);
+        by_reason(&judged, default);
+    }
     cost("committed pairs", &both);
     long_texts();
     if let Some(folder) = std::env::var_os("TURNPIKE_SECOND_OPINION_DIR") {

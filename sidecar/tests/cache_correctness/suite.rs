@@ -1,10 +1,13 @@
 //! Pairs of questions with the verdict of a person, and what the cache makes of them: the test and the benchmark share this file.
 //!
-//! `development.jsonl` and `held_out.jsonl` were both written before the rules of `turnpike_sidecar::cache::agreement`, by one author; rules
-//! and word lists were changed by the single verdicts of the first alone. Its kind `assorted` was added while they were written.
-//! `adversarial.jsonl` was written against an earlier version of the rules by readers of them, of banks, hospitals and the like (`office`) and
-//! of other matters (`general`); some of its pairs may be disputed. The rules were changed by what passed. `blind.jsonl` was written by
-//! somebody who did not know them; of it only rates and the wrong answers were looked at.
+//! | file | by whom | what the rules were changed by |
+//! |---|---|---|
+//! | `development` | the author of the rules, before them; `assorted` later | each verdict |
+//! | `held_out` | the same author, before them | until 2026-11-22 nothing but rates, since then each verdict |
+//! | `adversarial` | readers of an earlier version: banks, hospitals (`office`), other matters (`general`); some pairs may be disputed | what passed |
+//! | `blind` | somebody who did not know the rules | what passed, and every other paraphrase |
+//! | `rewordings` | another one who did not know them | each verdict |
+//! | `unseen` | a third one | nothing: rates alone were looked at |
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -67,7 +70,7 @@ pub(crate) fn pairs(path: &Path) -> Outcome<Vec<Pair>> {
     Ok(lines.map(serde_json::from_str).collect::<Result<_, _>>()?)
 }
 
-/// The committed pairs: `development`, `held_out`, `adversarial` or `blind`.
+/// The committed pairs of a part: `development`, `held_out`, `adversarial`, `blind`, `rewordings` or `unseen`.
 pub(crate) fn committed(part: &str) -> Outcome<Vec<Pair>> {
     let folder = root().join("sidecar/tests/cache_correctness");
     pairs(&folder.join(format!("{part}.jsonl")))

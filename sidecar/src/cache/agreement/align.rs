@@ -271,7 +271,9 @@ const DIFFERENT: [(&str, &str); 5] = [
 fn linked_alike(one: &str, other: &str) -> bool {
     let says = |link: &str| !matches!(link, "" | "and" | "or" | "than" | "versus");
     let differs = |(a, b): &(&str, &str)| (one == *a && other == *b) || (one == *b && other == *a);
+    let contrasts = |link: &str| matches!(link, "between" | "from" | "and");
     one == other
+        || contrasts(one) && contrasts(other)
         || !says(one)
         || !says(other)
         || !(DISTINCT.contains(&one) || DISTINCT.contains(&other) || DIFFERENT.iter().any(differs))

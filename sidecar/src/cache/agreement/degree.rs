@@ -10,6 +10,10 @@ pub(super) fn base<'a>(lexicon: &Lexicon, text: &'a str) -> (Cow<'a, str>, Degre
     let (base, degree) = match text {
         "best" => ("good", Degree::Most),
         "better" => ("good", Degree::More),
+        "closest" | "nearest" => ("near", Degree::Most),
+        "closer" | "nearer" => ("near", Degree::More),
+        "earliest" => ("early", Degree::Most),
+        "earlier" => ("early", Degree::More),
         "worst" => ("bad", Degree::Most),
         "worse" => ("bad", Degree::More),
         _ => {

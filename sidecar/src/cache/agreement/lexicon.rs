@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 
 use foldhash::fast::FixedState;
 
+use super::frames::Frame;
 use super::scan::{Kind, Token};
 
 const ENGLISH: &str = include_str!("english.txt");
@@ -101,6 +102,8 @@ pub(super) struct Lexicon {
     /// The first word of each phrase, and the most words of one that begins so.
     phrases: Map<usize>,
     irregular: Map<&'static str>,
+    /// By the words that they may begin with.
+    frames: Map<Vec<std::sync::Arc<Frame>>>,
     /// Words that are too rare to be related to others, sorted.
     rare: Vec<&'static str>,
     senses: u32,
@@ -120,6 +123,11 @@ impl Lexicon {
             lexicon
         });
         &LEXICON
+    }
+
+    /// Frames that a clause may begin with whose first word is `first`.
+    pub(super) fn frames(&self, first: &str) -> &[std::sync::Arc<Frame>] {
+        self.frames.get(first).map_or(&[], Vec::as_slice)
     }
 
     /// The word as it is written, in lower case.
@@ -208,6 +216,13 @@ impl Lexicon {
             Some((form, words)) => (Some(form), words),
             None => (None, words),
         };
+        if role == "frame" {
+            let frame = std::sync::Arc::new(Frame::parse(form.unwrap_or("-"), words));
+            for first in frame.first_words() {
+                self.frames.entry(first).or_default().push(frame.clone());
+            }
+            return;
+        }
         for word in words.split(' ') {
             if let Some((first, rest)) = word.split_once('_') {
                 let length = 2 + rest.matches('_').count();

@@ -4,6 +4,9 @@
 /// Class of `my`, which goes without saying where somebody asks how to do something.
 pub(super) const MY: &str = "my";
 
+/// Class of `of`, which a compound says without it: `symptoms of flu`, `flu symptoms`.
+pub(super) const OF: &str = "of";
+
 /// `before`: the word before it. What stands for a word and those that say the same; none of a word that goes without saying.
 pub(super) fn class(word: &str, before: &str) -> Option<&'static str> {
     Some(match word {
@@ -13,11 +16,12 @@ pub(super) fn class(word: &str, before: &str) -> Option<&'static str> {
         "you" | "your" | "yours" | "yourself" => "you",
         "they" | "them" | "their" | "theirs" | "themselves" => "they",
         "from" => "from",
+        "of" => OF,
         "to" | "into" | "onto" | "toward" | "towards" => "to",
         "by" | "via" => "by",
         "in" | "at" | "on" | "within" => "in",
         "for" => "for",
-        "with" | "using" => "with",
+        "with" | "using" | "using_a" => "with",
         "without" => "without",
         "hardly" | "barely" | "scarcely" => "hardly",
         "seldom" | "rarely" => "rarely",
@@ -29,12 +33,13 @@ pub(super) fn class(word: &str, before: &str) -> Option<&'static str> {
         "versus" | "vs" => "versus",
         "up" => "up",
         "down" => "down",
-        "out" | "outside" => "out",
+        "out" => "out",
+        "outside" => "outside",
         "off" => "off",
         "over" | "above" => "over",
         "under" | "below" => "under",
-        "inside" => "inside",
-        "about" => "about",
+        "inside" | "inside_of" => "inside",
+        "about" | "regarding" | "concerning" => "about",
         "between" => "between",
         "against" => "against",
         "through" => "through",
@@ -56,7 +61,16 @@ pub(super) fn class(word: &str, before: &str) -> Option<&'static str> {
         "either" => "either",
         "all" => "all",
         "each" | "every" => "every",
-        "also" | "too" => "also",
+        "also" => "also",
+        "too" => "too",
+        "any"
+            if matches!(
+                before,
+                "is" | "are" | "was" | "were" | "do" | "does" | "did" | "can" | "has" | "have"
+            ) =>
+        {
+            "any"
+        }
         "again" => "again",
         "still" => "still",
         "yet" => "yet",
@@ -65,6 +79,7 @@ pub(super) fn class(word: &str, before: &str) -> Option<&'static str> {
         "then" => "then",
         "ever" => "ever",
         "like" if !matches!(before, "would" | "d" | "id") => "like",
+        "like_a" => "like",
         "being" => "being",
         "well" if !before.is_empty() => "well",
         _ => return None,
@@ -74,8 +89,9 @@ pub(super) fn class(word: &str, before: &str) -> Option<&'static str> {
 /// What a word says of what may, must, should or will be.
 pub(super) fn modal(word: &str, before: &str) -> Option<&'static str> {
     Some(match word {
-        "can" | "could" | "may" | "might" | "able" | "possible" | "allowed" | "permitted"
-        | "cannot" | "ca" | "cant" | "couldnt" => "may",
+        "can" | "could" | "may" | "able" | "possible" | "allowed" | "permitted" | "cannot"
+        | "ca" | "cant" | "couldnt" => "may",
+        "might" => "might",
         "must" | "need" | "needs" | "needed" | "require" | "requires" | "required" | "obliged"
         | "mandatory" | "necessary" => "must",
         "to" if matches!(before, "have" | "has" | "had") => "must",

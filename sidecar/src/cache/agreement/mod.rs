@@ -7,12 +7,13 @@
 //! 2. Both are written in one script; code, formulas and quotations are the same, letter by letter; texts with indented lines agree with
 //!    none but themselves.
 //! 3. As many negations in each, and about the same things. Of a pair such as on/off, up/down or to/from, not one on each side.
-//! 4. They ask for the same: a person, a time, a reason, yes or no.
+//! 4. They ask for the same: a person, a time, a reason, yes or no. Ways to ask become one form first ([`frames`]).
 //! 5. Every number, unit, date, name and other word with a meaning of its own has its match in the other text: the same form, another
 //!    ending, another notation, or a word that shares a frequent sense. What only one text says must be a word that goes without saying.
 //! 6. No two things changed places, as in "from A to B" and "from B to A", nor their preposition: "near A", "in A".
 //! 7. Small words stand in both texts, in their places among these things ([`marks`]): persons, prepositions, conjunctions, quantifiers; and
-//!    what may, must, should or will be, or was. A part that begins with a preposition or conjunction may move as a whole.
+//!    what may, must, should or will be, or was. A part that begins with a preposition or conjunction may move as a whole, and what is said
+//!    may be said in another grammar ([`rewriting`]): `symptoms of flu`, `flu symptoms`.
 //!
 //! What the rules do not understand disagrees, so a missing synonym costs a hit and not a wrong answer. The word lists are English; in
 //! other languages only their negations are known, so a text must have the same words there, in the same order.
@@ -22,12 +23,14 @@
 
 mod align;
 mod degree;
+mod frames;
 mod lexicon;
 mod marks;
 mod numbers;
 mod question;
 mod reader;
 mod reading;
+mod rewriting;
 mod scan;
 mod script;
 mod sequence;
@@ -294,8 +297,9 @@ fn check_question(a: &Reading, b: &Reading) -> Result<(), Disagreement> {
         a.form.writes == b.form.writes || !(a.asks.how() || b.asks.how()),
         Disagreement::Question,
     )?;
-    let differ = |rule: fn(&Reading, &Reading) -> bool| rule(a, b) || rule(b, a);
     let how = a.asks.how() || b.asks.how();
+    ensure(a.demands() == b.demands() || !how, Disagreement::Question)?;
+    let differ = |rule: fn(&Reading, &Reading) -> bool| rule(a, b) || rule(b, a);
     let duty: fn(&Reading, &Reading) -> bool =
         |a, b| a.form.must && !a.form.may && b.form.may && !b.form.must;
     ensure(how || !differ(duty), Disagreement::Question)?;
@@ -351,16 +355,14 @@ fn check_negated(a: &Reading, b: &Reading) -> Result<(), Disagreement> {
     ensure(agrees, Disagreement::Polarity)
 }
 
-/// What a negation may deny: the next item that must be there, and what may be left out before it. Behind a contraction the subject
-/// comes first, of up to two words.
+/// What a negation may deny: the next item. Behind a contraction the subject comes first, of up to two words.
 fn denied(reading: &Reading, negation: Negation) -> &[Item] {
     let behind = reading.items.get(negation.at..).unwrap_or_default();
-    let first = behind.iter().take_while(|item| item.optional).count() + 1;
-    let reach = if negation.contracted {
-        first + 2
-    } else {
-        first
+    let behind = match behind {
+        [first, rest @ ..] if first.text == "go" => rest,
+        all => all,
     };
+    let reach = if negation.contracted { 3 } else { 1 };
     behind.get(..reach).unwrap_or(behind)
 }
 

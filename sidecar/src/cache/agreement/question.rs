@@ -87,6 +87,21 @@ impl Asks {
         self.or_nothing() & !(REQUEST | NOTHING) == 0
     }
 
+    /// Asks how long something takes.
+    pub(super) fn how_long(self) -> bool {
+        self.0 & HOW_LONG != 0
+    }
+
+    /// Asks nothing, as keywords do.
+    pub(super) fn nothing(self) -> bool {
+        self.or_nothing() == NOTHING
+    }
+
+    /// Asks who.
+    pub(super) fn who(self) -> bool {
+        self.0 & WHO != 0
+    }
+
     /// Asks how something is done.
     pub(super) fn how(self) -> bool {
         self.0 & HOW != 0
@@ -99,7 +114,7 @@ pub(super) struct Question {
     pub(super) asks: Asks,
     /// Indices of tokens.
     pub(super) words: Vec<usize>,
-    /// Indices of nouns that only name the kind of thing asked for: `which city is …`.
+    /// Indices of nouns that say no more than `when`: `on what date`.
     pub(super) nouns: Vec<usize>,
 }
 
@@ -154,11 +169,7 @@ impl Question {
             self.asks.0 |= asks;
             let length = if place.contracted { 1 } else { length };
             self.words.extend((i..i + length).map(|at| begin + at));
-            if matches!(word, "what" | "which")
-                && asks == WHAT
-                && !place.contracted
-                && is_auxiliary(text(i + 2))
-                && !is_auxiliary(next)
+            if asks == WHEN && !place.contracted && matches!(next, "time" | "year" | "date" | "day")
             {
                 self.nouns.push(begin + i + 1);
             }
@@ -236,19 +247,21 @@ fn meaning(word: &str, next: &str, rest: &[Token]) -> (u16, usize) {
             | "late" | "early" | "quickly",
         ) => (MEASURE, 1),
         ("how", _) => (HOW, 1),
-        (_, "time" | "year" | "date" | "day") if !has(rest, 2, &["of"]) => (WHEN, 2),
+        (_, "time" | "year" | "date" | "day") if !has(rest, 2, &["of"]) => (WHEN, 1),
         (_, "is" | "was" | "are" | "does" | "do" | "would")
-            if has(rest, 4, &["cost", "price", "fee", "salary"]) =>
+            if has(rest, 7, &["cost", "price", "fee", "salary"]) =>
         {
             (HOW_MUCH, 1)
         }
         (_, "makes" | "make" | "made") => (WHY, 2),
         (_, "is" | "was" | "are") if has(rest, 3, &["reason"]) => (WHY, 1),
-        (_, "is" | "was" | "are") if has(rest, 4, &["number"]) => (HOW_MANY, 1),
+        (_, "is" | "was" | "are") if has(rest, 4, &["number"]) && has(rest, 5, &["of"]) => {
+            (HOW_MANY, 1)
+        }
         (_, "is" | "are")
             if has(
                 rest,
-                4,
+                6,
                 &[
                     "way",
                     "ways",

@@ -2,20 +2,20 @@
 
 mod marking;
 mod quantities;
+mod words;
 
-use marking::{begins_noun, is_contracted};
+use marking::begins_noun;
 
-use super::degree;
+use super::frames;
 use super::lexicon::{Lexicon, Role, Word};
-use super::marks;
 use super::question::{self, MAX_TAG};
 use super::reading::{Class, Degree, Item, Negation, Reading};
 use super::scan::{self, Kind, Marks, Token};
-use super::sequence::{NOT, OWNS};
+use super::sequence::NOT;
 
 /// Reads `text`.
 pub(super) fn read(text: &str, marks: Marks) -> Reading {
-    let tokens = scan::tokens(text, marks);
+    let tokens = frames::settle(scan::tokens(text, marks));
     let question = question::read(&tokens);
     let mixed_case = text.contains(char::is_lowercase);
     let mut reader = Reader::new(question.asks);
@@ -24,10 +24,15 @@ pub(super) fn read(text: &str, marks: Marks) -> Reading {
         .find(|c| c.is_alphabetic())
         .is_some_and(char::is_uppercase)
         && mixed_case;
+    reader.mixed = mixed_case;
     let mut at = 0;
     let mut skip = question.words.iter().peekable();
     while let Some(token) = tokens.get(at) {
         while skip.next_if(|i| **i < at).is_some() {}
+        reader.next = tokens
+            .get(at + 1)
+            .map(|token| token.text.clone())
+            .unwrap_or_default();
         reader.before_noun = tokens.get(at + 1).is_none_or(begins_noun);
         let length = if skip.next_if(|i| **i == at).is_some() {
             reader.question_word(token)
@@ -49,6 +54,9 @@ pub(super) fn read(text: &str, marks: Marks) -> Reading {
     reader.finish()
 }
 
+/// Words of a subject between `is` and what is done to it, where that ends the clause: `how is the median of a list found`.
+const MAX_SUBJECT: usize = 8;
+
 #[derive(Debug)]
 struct Reader {
     lexicon: &'static Lexicon,
@@ -57,15 +65,22 @@ struct Reader {
     beside_number: bool,
     /// Of the token that is read.
     capital: bool,
+    /// The text has small letters, too.
+    mixed: bool,
+    begins: bool,
     upper: bool,
     /// Of the token before.
     before: String,
     /// Of the one before that.
     before_that: String,
+    /// Of the token behind.
+    next: String,
     /// A noun, or nothing, may follow the token.
     before_noun: bool,
     /// Nothing but a break or politeness stands before the token.
     after_break: bool,
+    /// Nothing of its clause follows the token, or a preposition.
+    ends: bool,
     /// A break or a new clause follows the token.
     leads: bool,
     /// Of a verb before, still to come.
@@ -78,6 +93,8 @@ struct Reader {
     comma: Option<(usize, usize, usize)>,
     /// Tokens since then.
     since_comma: usize,
+    /// The first of them may begin a tag.
+    is_tag: bool,
     /// Indices of items that count only between others.
     edges: Vec<Edge>,
 }
@@ -103,17 +120,22 @@ impl Reader {
             link: "",
             beside_number: false,
             capital: false,
+            mixed: true,
+            begins: false,
             upper: false,
             before: String::new(),
             before_that: String::new(),
+            next: String::new(),
             before_noun: false,
             after_break: true,
             leads: true,
+            ends: true,
             particle: None,
             sentence: 0,
             since_be: usize::MAX,
             comma: None,
             since_comma: 0,
+            is_tag: false,
             edges: Vec::new(),
         }
     }
@@ -129,7 +151,24 @@ impl Reader {
         }
         // A question is no tag, and what stands before it with nothing to ask about is politeness.
         self.comma = None;
-        if self.reading.items.iter().all(|item| item.optional) {
+        let says = |mark: &super::reading::Mark| {
+            matches!(
+                mark.class,
+                "if" | "when"
+                    | "while"
+                    | "because"
+                    | "they"
+                    | "for"
+                    | "from"
+                    | "with"
+                    | "by"
+                    | "without"
+                    | "against"
+            )
+        };
+        if self.reading.items.iter().all(|item| item.optional)
+            && !self.reading.marks.iter().any(says)
+        {
             self.reading.marks.clear();
             self.reading.modals.clear();
         }
@@ -150,8 +189,13 @@ impl Reader {
             "get" | "gets" | "got" | "getting" => 0,
             _ => self.since_be.saturating_add(1),
         };
+        if self.since_comma == 0 && token.kind != Kind::Break {
+            self.is_tag = question::is_auxiliary(&token.text)
+                || matches!(token.text.as_str(), "right" | "ok" | "okay" | "no" | "yes");
+        }
         self.since_comma += usize::from(token.kind != Kind::Break);
         self.capital = token.capital;
+        self.begins = token.begins;
         match token.kind {
             Kind::Break => {
                 self.link = "";
@@ -159,6 +203,7 @@ impl Reader {
                 self.particle = None;
                 if token.text == "," {
                     self.since_comma = 0;
+                    self.is_tag = false;
                     self.comma = Some((
                         self.reading.items.len(),
                         self.reading.negations.len(),
@@ -189,6 +234,10 @@ impl Reader {
         }
         let phrase = self.lexicon.phrase(tokens);
         let length = phrase.as_ref().map_or(1, |(length, _)| *length);
+        self.ends = tokens.get(length).is_none_or(|next| {
+            let role = self.lexicon.word(&next.text).and_then(|word| word.role);
+            next.kind == Kind::Break || matches!(role, Some(Role::Preposition | Role::Particle))
+        });
         self.leads = tokens
             .get(length)
             .is_none_or(|next| self.begins_clause(next));
@@ -230,198 +279,6 @@ impl Reader {
             )
     }
 
-    /// Takes `'s`, `n't` and the like off.
-    fn word(&mut self, text: &str) {
-        let Some((head, tail)) = text.split_once('\'') else {
-            return self.plain_word(text);
-        };
-        match tail {
-            "t" if head.ends_with('n') => {
-                let auxiliary = head.strip_suffix('n').unwrap_or(head);
-                if let Some(modal) = marks::modal(auxiliary, "") {
-                    self.modal(modal);
-                }
-                self.negate(true);
-                self.note(match auxiliary {
-                    "wo" => "will",
-                    other => other,
-                });
-            }
-            "s" | "m" | "re" | "ve" | "ll" | "d" | "" => {
-                if tail == "ll" {
-                    self.note("will");
-                    self.modal("will");
-                }
-                self.plain_word(head);
-                if matches!(tail, "s" | "") && !is_contracted(head) {
-                    self.push_mark(OWNS);
-                }
-            }
-            // French: `l'eau`, `n'est`.
-            _ if head.chars().count() <= 2 => {
-                if head == "n" {
-                    self.negate(false);
-                }
-                self.plain_word(tail);
-            }
-            _ => self.plain_word(&text.replace('\'', "")),
-        }
-    }
-
-    fn plain_word(&mut self, text: &str) {
-        self.note(text);
-        self.mark(text);
-        if text == "a" && self.capital {
-            // `Plan A`.
-            return self.push(Class::Entity, "A".to_owned(), None);
-        }
-        let own = self.lexicon.word(text);
-        if self.upper
-            && own.is_some_and(|w| {
-                !matches!(
-                    w.role,
-                    None | Some(Role::Negator | Role::Unit | Role::Entity)
-                )
-            })
-        {
-            // `US`, `IT`, `AND`: a name, though its letters are those of a function word.
-            return self.push(Class::Entity, text.to_uppercase(), None);
-        }
-        if self.role(text, own) {
-            return;
-        }
-        if let Some(denied) = self.lexicon.denied(text) {
-            self.negate(false);
-            return self.plain_word(denied);
-        }
-        let (base, degree) = degree::base(self.lexicon, text);
-        let word = self.lexicon.word(&base);
-        let inflected = base != text && !self.capital && self.since_be > 3;
-        let irregular = self.lexicon.is_irregular(text) && !text.ends_with("ing");
-        if inflected && (text.ends_with("ed") || irregular) {
-            self.modal("past");
-        }
-        if degree == Degree::Plain
-            && base != text
-            && own.is_none_or(|w| w.role.is_none())
-            && self.role(&base, word)
-        {
-            return;
-        }
-        let known = self.lexicon.spells(&base);
-        let class = if self.capital || !known {
-            Class::Entity
-        } else {
-            Class::Content
-        };
-        self.push(class, base.into_owned(), word);
-        if let Some(item) = self.reading.items.last_mut() {
-            item.degree = degree;
-            item.passive = self.since_be <= 3
-                && !self.capital
-                && !matches!(text, "men" | "women" | "children")
-                && (text.ends_with("ed") || text.ends_with("en") || base_differs(text, &item.text));
-        }
-    }
-
-    /// Does what the word's role says; `false` when it has none and is an ordinary word.
-    fn role(&mut self, text: &str, word: Option<&'static Word>) -> bool {
-        let Some(role) = word.and_then(|w| w.role) else {
-            return false;
-        };
-        let form = word.and_then(|w| w.form);
-        let shown = || form.map_or_else(|| text.to_owned(), str::to_owned);
-        match role {
-            Role::Filler => {}
-            Role::Edge => {
-                self.edges.push(Edge {
-                    item: self.reading.items.len(),
-                    leads: self.leads,
-                    trails: self.after_break,
-                });
-                self.push(Class::Content, shown(), word);
-                self.make_optional();
-            }
-            Role::Soft => {
-                let base = self.lexicon.base(text);
-                self.push(
-                    Class::Content,
-                    base.clone().into_owned(),
-                    self.lexicon.word(&base).or(word),
-                );
-                self.make_optional();
-            }
-            Role::Neutral | Role::Explain | Role::List | Role::Write if !self.is_request() => {
-                return false;
-            }
-            Role::Stop => {
-                self.link = self.link_after(text);
-                if matches!(
-                    text,
-                    "is" | "are" | "was" | "were" | "be" | "been" | "being"
-                ) {
-                    self.since_be = 0;
-                }
-            }
-            Role::Preposition | Role::Particle => {
-                self.link = form.or_else(|| preposition(text)).unwrap_or("on")
-            }
-            Role::Negator => self.negate(text.ends_with("nt")),
-            Role::Neutral => self.reading.form.neutral = true,
-            Role::Explain | Role::List | Role::Write => self.form(role, text),
-            Role::Number => self.number(shown(), true),
-            Role::Ordinal => self.push(Class::Number, shown(), None),
-            Role::Unit => self.push(Class::Unit, shown(), None),
-            Role::Date => self.push(Class::Date, shown(), None),
-            Role::Entity => self.push(Class::Entity, shown(), None),
-            Role::Content => self.push(Class::Content, shown(), word),
-        }
-        true
-    }
-
-    /// Articles keep what a preposition began; conjunctions tie, other function words end it.
-    fn link_after(&self, text: &str) -> &'static str {
-        match text {
-            "a" | "an" | "the" | "my" | "your" | "our" | "their" | "its" | "this" | "that"
-            | "these" | "those" => self.link,
-            "and" => "and",
-            "or" => "or",
-            _ => "",
-        }
-    }
-
-    fn form(&mut self, role: Role, text: &str) {
-        let form = match role {
-            Role::Explain => "explain",
-            Role::List => "list",
-            _ => "write",
-        };
-        self.reading.form.writes |= role == Role::Write;
-        self.push(Class::Form, form.to_owned(), self.lexicon.word(text));
-        if role != Role::Write {
-            self.make_optional();
-        }
-    }
-
-    /// Whether a verb that stands here asks for an answer, and is no part of what is asked about: `show me …`, not `how do I show …`.
-    fn is_request(&self) -> bool {
-        let own = matches!(
-            self.before.as_str(),
-            "i" | "we" | "they" | "he" | "she" | "it" | "the" | "a" | "my"
-        ) || (self.before == "you"
-            && !matches!(
-                self.before_that.as_str(),
-                "can" | "could" | "would" | "will"
-            ));
-        self.reading
-            .items
-            .iter()
-            .skip(self.sentence)
-            .all(|i| i.optional)
-            && !own
-            && !(self.before == "to" && self.reading.asks.how())
-    }
-
     fn make_optional(&mut self) {
         if let Some(item) = self.reading.items.last_mut() {
             item.optional = true;
@@ -433,6 +290,7 @@ impl Reader {
         if let Some((items, negations, marks)) = self.comma
             && items > 0
             && self.since_comma <= MAX_TAG
+            && self.is_tag
             && self
                 .reading
                 .items
@@ -465,6 +323,11 @@ impl Reader {
         for negation in &mut self.reading.negations {
             negation.at = negation.at.saturating_sub(first);
         }
+        for (at, item) in self.reading.items.iter_mut().enumerate() {
+            if (first..last).contains(&at) && self.edges.iter().any(|edge| edge.item == at) {
+                item.optional = false;
+            }
+        }
         self.settle_marks(first, last);
         self.reading.items.truncate(last);
         self.reading.items.drain(..first);
@@ -488,21 +351,8 @@ impl Reader {
             link: self.link,
             optional: false,
             capital: self.capital,
+            begins: self.begins,
             passive: false,
         });
     }
-}
-
-/// An irregular participle: another word than its base.
-fn base_differs(text: &str, base: &str) -> bool {
-    text != base && !text.ends_with('s') && !text.ends_with("ing")
-}
-
-fn preposition(text: &str) -> Option<&'static str> {
-    const ALL: [&str; 26] = [
-        "behind", "beside", "from", "of", "by", "in", "at", "on", "for", "with", "about",
-        "between", "over", "against", "through", "across", "along", "among", "per", "near",
-        "under", "above", "below", "inside", "outside", "up",
-    ];
-    ALL.iter().find(|p| **p == text).copied()
 }

@@ -34,6 +34,8 @@ pub(super) struct Item {
     pub(super) optional: bool,
     /// Written with a capital letter where no sentence begins.
     pub(super) capital: bool,
+    /// A sentence began with it, so a capital letter would not have shown.
+    pub(super) begins: bool,
     /// Something is done to what stands before it: `the plant is watered`.
     pub(super) passive: bool,
 }
@@ -61,6 +63,8 @@ pub(super) struct Reading {
     pub(super) marks: Vec<Mark>,
     /// It begins with a capital letter, as texts do whose writer uses such.
     pub(super) cased: bool,
+    /// Somebody asks what to do: `how do I`, `where can you`, `how to`.
+    pub(super) advises: bool,
     /// What may, must, should or will be, or was.
     pub(super) modals: Vec<&'static str>,
 }
@@ -125,6 +129,29 @@ impl Reading {
             .iter()
             .filter(move |i| i.class == class)
             .map(|i| i.text.as_str())
+    }
+
+    /// Asks for advice, where `can I` and `should I` are the same; `how should the court decide` does not.
+    pub(super) fn is_advice(&self) -> bool {
+        self.asks.advice() && (self.advises || self.items.iter().any(|item| item.passive))
+    }
+
+    /// Whether something is to be done to a text that is given: "translate X" wants a translation, "how do I translate X" wants advice.
+    pub(super) fn demands(&self) -> bool {
+        let first = self.items.iter().find(|item| !item.optional);
+        self.asks.only_requests()
+            && first.is_some_and(|item| {
+                matches!(
+                    item.text.as_str(),
+                    "summarize"
+                        | "summarise"
+                        | "translate"
+                        | "rewrite"
+                        | "solve"
+                        | "rephrase"
+                        | "proofread"
+                )
+            })
     }
 
     /// Notes what a function word says about the whole text.

@@ -47,6 +47,8 @@ pub(super) struct Token {
     pub(super) capital: bool,
     /// Capital letters alone, two or more.
     pub(super) upper: bool,
+    /// A sentence or clause begins with it.
+    pub(super) begins: bool,
 }
 
 /// The tokens of `text`.
@@ -205,6 +207,13 @@ impl Scan {
         if let Some(amount) = numbers::read(piece) {
             return self.amount(amount);
         }
+        if piece
+            .chars()
+            .any(|c| (c == '¬' || u32::from(c) >= 0x2070) && is_operator(c))
+        {
+            // `√x`, `Na⁺`
+            return self.push(Kind::Name, piece.to_owned());
+        }
         let name = is_name(piece);
         if name || piece.bytes().any(|b| b.is_ascii_digit()) && !piece.contains('-') {
             let has_sign = piece.chars().any(is_operator);
@@ -259,7 +268,8 @@ impl Scan {
             kind: Kind::Word,
             text,
             capital,
-            upper: word.len() > 1 && word.chars().all(char::is_uppercase),
+            upper: is_upper(word),
+            begins,
         });
     }
 
@@ -288,6 +298,7 @@ impl Scan {
             text,
             capital: false,
             upper: false,
+            begins: false,
         });
     }
 
@@ -309,6 +320,12 @@ impl Scan {
     }
 }
 
+/// Capital letters alone, two or more, with dots or without.
+fn is_upper(word: &str) -> bool {
+    let mut letters = word.chars().filter(|c| *c != '.').peekable();
+    letters.peek().is_some() && letters.clone().count() > 1 && letters.all(char::is_uppercase)
+}
+
 /// Whether the single quote at `at` closes: a letter before it, no letter after.
 fn quote_stands(inside: &str, at: usize, length: usize) -> bool {
     let before = inside.get(..at).and_then(|s| s.chars().next_back());
@@ -322,7 +339,7 @@ fn held(inner: &str, kind: Kind) -> String {
         return inner.trim().to_owned();
     }
     let words: Vec<&str> = inner.split_whitespace().collect();
-    words.join(" ").to_lowercase()
+    words.join(" ")
 }
 
 fn with_ending(digits: &str) -> String {
@@ -367,7 +384,7 @@ mod tests {
     fn quotations_and_code_are_kept_whole_and_apostrophes_are_none() {
         assert_eq!(
             shown("What's 'a  b' in \"C d\" and `x || y`?"),
-            "what's Quote(a b) in Quote(c d) and Code(x || y) /"
+            "what's Quote(a b) in Quote(C d) and Code(x || y) /"
         );
         assert_eq!(
             shown("the dogs' bowls aren't \"open"),

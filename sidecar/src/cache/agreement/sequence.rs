@@ -7,7 +7,9 @@
 
 use super::Disagreement;
 use super::align::Alignment;
+use super::marks::OF;
 use super::reading::{Class, Item, Mark, Reading};
+use super::rewriting::Rewriting;
 
 impl Alignment {
     /// Checks that both texts say the same, small words included, one after the other.
@@ -18,8 +20,8 @@ impl Alignment {
     ) -> Result<(), Disagreement> {
         let modals = |reading: &Reading| {
             let mut modals = reading.modals.clone();
-            if reading.asks.advice() {
-                modals.retain(|modal| !matches!(*modal, "may" | "should" | "would"));
+            if reading.is_advice() {
+                modals.retain(|modal| !matches!(*modal, "may" | "might" | "should" | "would"));
             }
             modals.sort_unstable();
             modals.dedup();
@@ -27,23 +29,6 @@ impl Alignment {
         };
         if modals(asked) != modals(stored) {
             return Err(Disagreement::Date);
-        }
-        let passive = |reading: &Reading, numbers: &[Option<usize>]| {
-            let done = done_by_nobody(reading, numbers);
-            let mut all: Vec<usize> = reading
-                .items
-                .iter()
-                .zip(numbers)
-                .filter(|(item, _)| item.passive)
-                .filter_map(|(_, number)| *number)
-                .filter(|number| done != Some(*number))
-                .collect();
-            all.sort_unstable();
-            all.dedup();
-            all
-        };
-        if passive(asked, &self.asked) != passive(stored, &self.stored) {
-            return Err(Disagreement::Order);
         }
         if asked.cased && stored.cased && self.capitals_differ(asked, stored) {
             return Err(Disagreement::Entity);
@@ -62,39 +47,61 @@ impl Alignment {
             .filter(|(item, _)| begin(item))
             .filter_map(|(_, number)| *number)
             .collect();
-        if same_but_for_a_part_that_moved(&a, &b, &movable) {
+        let who = asked.asks.who() && stored.asks.who();
+        let keywords = asked.asks.nothing() && are_keywords(&b, &a)
+            || stored.asks.nothing() && are_keywords(&a, &b);
+        if keywords || same_but_for_a_part_that_moved(&a, &b, &movable, who) {
             Ok(())
         } else {
             Err(Disagreement::Order)
         }
     }
 
-    /// Whether something that is a name in one text, by its capital letter, is none in the other: `Rust`, `rust`. What a text begins with
-    /// has one anyhow.
+    /// Whether something that is a name in one text, by its capital letter, is none in the other: `Rust`, `rust`. What a sentence begins
+    /// with has one anyhow.
     fn capitals_differ(&self, asked: &Reading, stored: &Reading) -> bool {
-        asked
-            .items
-            .iter()
-            .zip(&self.asked)
-            .skip(1)
-            .any(|(item, number)| {
-                let others = stored.items.iter().zip(&self.stored).skip(1);
-                let mut same = others.filter(|(other, n)| {
-                    *n == number && number.is_some() && other.text == item.text
-                });
-                same.any(|(other, _)| other.capital != item.capital && other.class != Class::Date)
+        asked.items.iter().zip(&self.asked).any(|(item, number)| {
+            let others = stored.items.iter().zip(&self.stored);
+            let mut same = others
+                .filter(|(other, n)| *n == number && number.is_some() && other.text == item.text);
+            same.any(|(other, _)| {
+                other.capital != item.capital
+                    && other.class != Class::Date
+                    && !(item.begins || other.begins)
             })
+        })
     }
 }
 
-/// What a text says one after the other: a thing by its number, or a small word.
+/// What a text says one after the other: a thing, or a small word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Said {
-    Item(usize),
+pub(super) enum Said<'r> {
+    Item(Thing<'r>),
     Word(&'static str),
 }
 
-fn sequence(reading: &Reading, numbers: &[Option<usize>]) -> Vec<Said> {
+/// An item of a text.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Thing<'r> {
+    /// Of the alignment.
+    pub(super) number: usize,
+    /// Its base form.
+    pub(super) text: &'r str,
+    /// Something is done to what stands before it.
+    pub(super) passive: bool,
+    /// It only says how something is.
+    pub(super) modifier: bool,
+}
+
+impl PartialEq for Thing<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.number == other.number && self.passive == other.passive
+    }
+}
+
+impl Eq for Thing<'_> {}
+
+fn sequence<'r>(reading: &'r Reading, numbers: &[Option<usize>]) -> Vec<Said<'r>> {
     // Of one clause, what is denied, asked, and may or will be is known for the whole text.
     let is = |classes: &[&str], mark: &Mark| classes.contains(&mark.class);
     let several = reading.marks.iter().any(|mark| is(&CLAUSES, mark));
@@ -103,9 +110,9 @@ fn sequence(reading: &Reading, numbers: &[Option<usize>]) -> Vec<Said> {
         .iter()
         .filter(|mark| mark.class.ends_with('?'));
     let questions = questions.count();
-    let advice = reading.asks.advice();
+    let advice = reading.is_advice();
     let counts = |mark: &&Mark| match mark.class {
-        "may" | "should" | "would" => several && !advice,
+        "may" | "might" | "should" | "would" => several && !advice,
         NOT | "must" | "will" | "past" => several,
         class if class.ends_with('?') => questions > 1,
         _ => true,
@@ -117,33 +124,32 @@ fn sequence(reading: &Reading, numbers: &[Option<usize>]) -> Vec<Said> {
             said.push(Said::Word(mark.class));
         }
         let moves = |item: &Item| matches!(item.text.as_str(), "mean" | "meaning" | "take");
-        if reading.items.get(at).is_some_and(|item| !moves(item)) {
-            said.extend(number.map(Said::Item));
+        if let Some((item, number)) = reading.items.get(at).zip(*number)
+            && !moves(item)
+        {
+            said.push(Said::Item(Thing {
+                number,
+                text: &item.text,
+                passive: item.passive,
+                modifier: item.word.is_some_and(|word| word.modifier),
+            }));
         }
     }
     said.extend(marks.map(|mark| Said::Word(mark.class)));
-    put_owners_behind(&mut said);
     sort_joined(&mut said, reading, numbers);
+    contrast(&mut said);
     if let Some(done) = done_by_nobody(reading, numbers)
-        && let Some(at) = said.iter().position(|said| *said == Said::Item(done))
+        && let Some(at) = said
+            .iter()
+            .position(|said| matches!(said, Said::Item(thing) if thing.number == done))
+        && let Some(front) = said.get_mut(..=at)
     {
-        said.get_mut(..=at).unwrap_or_default().rotate_right(1);
+        front.rotate_right(1);
+        if let Some(Said::Item(thing)) = front.first_mut() {
+            thing.passive = false;
+        }
     }
     said
-}
-
-/// `Nvidia's CEO` becomes `CEO of Nvidia`.
-fn put_owners_behind(said: &mut Vec<Said>) {
-    let mut at = 0;
-    while at < said.len() {
-        if let Some([Said::Item(owner), Said::Word(OWNS), Said::Item(thing)]) =
-            said.get_mut(at..at + 3)
-        {
-            std::mem::swap(owner, thing);
-            said.remove(at + 1);
-        }
-        at += 1;
-    }
 }
 
 /// The number of what is done, where a text asks how, and nobody is said to do it: `how is bread baked` is `how to bake bread`.
@@ -158,6 +164,64 @@ fn done_by_nobody(reading: &Reading, numbers: &[Option<usize>]) -> Option<usize>
     (reading.asks.how() && !by && passive.next().is_none()).then_some(*number)?
 }
 
+/// Puts what is compared into one form and order: `A and B differ`, `B differs from A`, `the difference between A and B`.
+fn contrast(said: &mut Vec<Said<'_>>) {
+    let is_thing = |at: usize| matches!(said.get(at), Some(Said::Item(_)));
+    let run = |from: usize| (from..said.len()).take_while(|at| is_thing(*at)).count();
+    let run_back = |to: usize| (0..to).rev().take_while(|at| is_thing(*at)).count();
+    let word = |at: usize, word: &str| matches!(said.get(at), Some(Said::Word(w)) if *w == word);
+    let differ = said.iter().position(|said| {
+        matches!(said, Said::Item(thing) if matches!(thing.text, "difference" | "differ" | "different"))
+    });
+    let between = (0..said.len()).find(|at| word(*at, "between"));
+    // Where both things stand, and all that says so.
+    let found = if let Some(between) = between {
+        let first = between + 1..between + 1 + run(between + 1);
+        let second = first.end + 1..first.end + 1 + run(first.end + 1);
+        word(first.end, "and").then(|| (first, second.clone(), between..second.end))
+    } else if let Some(differ) = differ {
+        if word(differ + 1, "from") || word(differ + 1, "to") || word(differ + 1, "than") {
+            let second = differ + 2..differ + 2 + run(differ + 2);
+            let first = differ - run_back(differ)..differ;
+            Some((first.clone(), second.clone(), first.start..second.end))
+        } else {
+            let second = differ - run_back(differ)..differ;
+            let tie = second.start.saturating_sub(1);
+            let first = tie - run_back(tie)..tie;
+            word(tie, "and").then(|| (first.clone(), second, first.start..differ + 1))
+        }
+    } else {
+        None
+    };
+    let Some((first, second, all)) = found.filter(|(a, b, _)| !a.is_empty() && !b.is_empty())
+    else {
+        return;
+    };
+    let part = |range: std::ops::Range<usize>| said.get(range).unwrap_or_default().to_vec();
+    let number = |part: &[Said<'_>]| -> Vec<usize> {
+        let things = part.iter().filter_map(|said| match said {
+            Said::Item(thing) => Some(thing.number),
+            Said::Word(_) => None,
+        });
+        things.collect()
+    };
+    let (mut one, mut other) = (part(first), part(second));
+    if number(&one) > number(&other) {
+        std::mem::swap(&mut one, &mut other);
+    }
+    let mut form = Vec::new();
+    if between.is_none()
+        && let Some(differ) = differ.and_then(|at| said.get(at))
+    {
+        form.push(*differ);
+    }
+    form.push(Said::Word("between"));
+    form.extend(one);
+    form.push(Said::Word("and"));
+    form.extend(other);
+    said.splice(all, form);
+}
+
 /// Class of the mark of a genitive.
 pub(super) const OWNS: &str = "'s";
 
@@ -168,7 +232,7 @@ const CLAUSES: [&str; 7] = ["and", "or", "but", "if", "because", "while", "when"
 pub(super) const NOT: &str = "not";
 
 /// Puts `spaces or tabs` and `May 3` into the order of `tabs or spaces` and `3 May`.
-fn sort_joined(said: &mut [Said], reading: &Reading, numbers: &[Option<usize>]) {
+fn sort_joined(said: &mut [Said<'_>], reading: &Reading, numbers: &[Option<usize>]) {
     let mut classes = vec![None; numbers.iter().flatten().max().map_or(0, |most| most + 1)];
     for (item, number) in reading.items.iter().zip(numbers) {
         if let Some(slot) = number.and_then(|number| classes.get_mut(number)) {
@@ -182,10 +246,21 @@ fn sort_joined(said: &mut [Said], reading: &Reading, numbers: &[Option<usize>]) 
             "compare" | "difference" | "differ" | "similarity"
         )
     }) || reading.marks.iter().any(|mark| mark.class == "between");
-    for at in 0..said.len() {
+    // Of a chain each pass brings one thing to its place.
+    let joints = said
+        .iter()
+        .filter(|said| matches!(said, Said::Word("or" | "and")));
+    let passes = joints.count().min(MAX_CHAIN);
+    let length = said.len();
+    for at in (0..=passes).flat_map(|_| 0..length) {
+        let before = at.checked_sub(1).and_then(|at| said.get(at));
+        // `An electric car or a truck` is no `electric truck or a car`.
+        let modified = matches!(before, Some(Said::Item(thing)) if thing.modifier);
         match said.get_mut(at..).unwrap_or_default() {
             [Said::Item(x), Said::Word(word), Said::Item(y), ..]
-                if *x > *y && (*word == "or" || (compares && *word == "and")) =>
+                if x.number > y.number
+                    && !modified
+                    && (*word == "or" || (compares && *word == "and")) =>
             {
                 std::mem::swap(x, y);
             }
@@ -194,7 +269,7 @@ fn sort_joined(said: &mut [Said], reading: &Reading, numbers: &[Option<usize>]) 
             }
             [Said::Item(x), Said::Item(y), ..]
                 if matches!(
-                    (class(*x), class(*y)),
+                    (class(x.number), class(y.number)),
                     (Some(Class::Date), Some(Class::Number))
                 ) =>
             {
@@ -205,24 +280,65 @@ fn sort_joined(said: &mut [Said], reading: &Reading, numbers: &[Option<usize>]) 
     }
 }
 
-/// Whether `b` is `a`, or begins with what `a` ends with: `in Java, how do I sort`, `how do I sort in Java`.
-fn same_but_for_a_part_that_moved(a: &[Said], b: &[Said], movable: &[usize]) -> bool {
-    a == b
-        || a.len() <= MAX_MOVED
-            && a.len() == b.len()
-            && (1..a.len()).any(|at| {
-                let (front, back) = a.split_at(at);
-                let moves = |part: &[Said]| match part.first() {
-                    Some(Said::Word(word)) => MOVABLE.contains(word),
-                    Some(Said::Item(number)) => movable.contains(number),
-                    None => false,
-                };
-                (moves(front) || moves(back)) && b.starts_with(back) && b.ends_with(front)
-            })
+/// Whether `keywords` are nothing but the things of a question, one after the other, or what it is all `in` before them: `python reverse
+/// list`.
+fn are_keywords(question: &[Said<'_>], keywords: &[Said<'_>]) -> bool {
+    let is_thing = |said: &&Said<'_>| matches!(said, Said::Item(_));
+    let ties = |said: &Said<'_>| match said {
+        Said::Item(_) => true,
+        Said::Word(word) => matches!(*word, "in" | "for" | OF) || word.ends_with('?'),
+    };
+    let things: Vec<_> = question.iter().filter(is_thing).collect();
+    let topic = || match (question, keywords) {
+        ([.., Said::Word("in"), last], [first, rest @ ..]) => {
+            first == last
+                && things
+                    .split_last()
+                    .is_some_and(|(_, things)| things.iter().copied().eq(rest))
+        }
+        _ => false,
+    };
+    keywords.iter().all(|said| is_thing(&said))
+        && question.iter().all(ties)
+        && (things.iter().copied().eq(keywords) || topic())
+}
+
+/// Whether `b` says what `a` says, or begins with what `a` ends with: `in Java, how do I sort`, `how do I sort in Java`.
+fn same_but_for_a_part_that_moved<'r>(
+    a: &[Said<'r>],
+    b: &[Said<'r>],
+    movable: &[usize],
+    who: bool,
+) -> bool {
+    if a == b {
+        return true;
+    }
+    if a.len().max(b.len()) > MAX_MOVED {
+        return false;
+    }
+    let moves = |part: &[Said<'r>]| match part.first() {
+        Some(Said::Word(word)) => MOVABLE.contains(word),
+        Some(Said::Item(thing)) => movable.contains(&thing.number),
+        None => false,
+    };
+    let without_of = |all: &[Said<'r>]| -> Vec<Said<'r>> {
+        let words = all.iter().filter(|said| **said != Said::Word(OF));
+        words.copied().collect()
+    };
+    let (plain_a, plain_b) = (without_of(a), without_of(b));
+    let rotated = plain_a.len() == plain_b.len()
+        && (1..plain_a.len()).any(|at| {
+            let (front, back) = plain_a.split_at(at);
+            (moves(front) || moves(back)) && plain_b.starts_with(back) && plain_b.ends_with(front)
+        });
+    rotated || Rewriting::new(who).same(a, b)
 }
 
 /// Things and small words of a text in which a part may have moved: several times those of an ordinary question.
 const MAX_MOVED: usize = 128;
+
+/// Things in a chain of `or` whose order may differ.
+const MAX_CHAIN: usize = 8;
 
 /// What may begin a part that moves.
 const MOVABLE: [&str; 10] = [

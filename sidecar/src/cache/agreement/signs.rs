@@ -39,7 +39,7 @@ pub(super) fn is_operator(c: char) -> bool {
             false
         }
         0x00AC | 0x00B1 | 0x00D7 | 0x00F7 => true,
-        code => code >= 0x2190 && !c.is_alphanumeric(),
+        code => (code >= 0x2190 || (0x2070..0x20A0).contains(&code)) && !c.is_alphanumeric(),
     };
     is_pictured
         || matches!(

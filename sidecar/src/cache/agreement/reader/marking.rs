@@ -13,24 +13,65 @@ impl Reader {
             self.modal(modal);
         }
         let (before, before_that) = (self.before.as_str(), self.before_that.as_str());
-        let bought = text == "used" && self.since_be > 2 && !matches!(before, "i" | "we" | "to");
-        let Some(mut class) = marks::class(text, before).or(bought.then_some("used")) else {
+        let content = || {
+            self.lexicon
+                .word(&self.next)
+                .is_none_or(|word| word.role.is_none())
+        };
+        let bought = text == "used"
+            && self.since_be > 2
+            && !self.next.is_empty()
+            && content()
+            && !matches!(before, "i" | "we" | "to");
+        let has = matches!(text, "have" | "has")
+            && !self.after_break
+            && !before.is_empty()
+            && !matches!(
+                self.next.as_str(),
+                "" | "to" | "been" | "i" | "you" | "we" | "they" | "he" | "she" | "it" | "not"
+            )
+            && !self.next.ends_with("ed")
+            && !self.lexicon.is_irregular(&self.next)
+            && question::class(before).is_none();
+        let special = match (bought, has) {
+            (true, _) => Some("used"),
+            (_, true) => Some("have"),
+            _ => None,
+        };
+        let Some(mut class) = marks::class(text, before).or(special) else {
             return;
         };
+        self.reading.advises |= text == "to" && before == "how"
+            || matches!(text, "i" | "we" | "you" | "one") && question::is_auxiliary(before);
         let how = before == "how"
             || before_that == "how" && question::is_auxiliary(before) && before != "to";
         match class {
             // `How do I …` is `how to …`.
             "i" if how => return,
+            // So is `how do they …`, with nobody before.
+            "they" if how && self.reading.items.iter().all(|item| item.optional) => return,
             // So is `how do you …`, unless it is about what somebody does for me.
             "you" if how => class = ANYONE,
             // `Could you …`, `tell me …`
-            "you" if matches!(before, "can" | "could" | "would" | "will") && self.is_request() => {
+            "you"
+                if matches!(before, "can" | "could" | "would" | "will")
+                    && self.is_request()
+                    && !self
+                        .reading
+                        .marks
+                        .iter()
+                        .any(|mark| mark.class.ends_with('?')) =>
+            {
                 self.reading.modals.pop();
                 self.reading.marks.pop();
                 return;
             }
-            "i" if is_answer(before) => return,
+            "i" if is_answer(before)
+                && (self.reading.asks.only_requests()
+                    || !matches!(before, "write" | "make" | "draft" | "find" | "ask")) =>
+            {
+                return;
+            }
             // `Could you translate this for me?`
             "i" if before == "for" && self.reading.asks.only_requests() => {
                 self.reading.marks.pop();
@@ -38,6 +79,8 @@ impl Reader {
             }
             // `How long does it take for …`
             "for" if matches!(before, "take" | "takes" | "took") => return,
+            // `Do you know if …`
+            "if" if matches!(before, "know" | "wonder" | "wondering" | "me" | "us") => return,
             // `Is it possible to` is `can I`.
             "to" if before == "possible" && !self.before_noun => class = "i",
             // `What is the weather like in …`
@@ -47,7 +90,7 @@ impl Reader {
                 self.modal("will");
                 return;
             }
-            "to" if !self.before_noun => return,
+            "to" if !self.before_noun && !takes_a_target(before) => return,
             _ => {}
         }
         self.push_mark(class);
@@ -86,6 +129,34 @@ impl Reader {
             };
         }
     }
+}
+
+/// Whether `to` right behind the verb is no infinitive's: `convert to binary`.
+fn takes_a_target(verb: &str) -> bool {
+    matches!(
+        verb,
+        "sell"
+            | "lend"
+            | "convert"
+            | "migrate"
+            | "export"
+            | "report"
+            | "ship"
+            | "send"
+            | "write"
+            | "add"
+            | "switch"
+            | "move"
+            | "upgrade"
+            | "listen"
+            | "talk"
+            | "speak"
+            | "apply"
+            | "reset"
+            | "restore"
+            | "connect"
+            | "deliver"
+    )
 }
 
 /// Whether `me` behind the verb is the one who is answered.

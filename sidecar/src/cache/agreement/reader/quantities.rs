@@ -37,7 +37,9 @@ impl Reader {
         }
         let parts: Vec<&str> = text.split('/').filter(|part| !part.is_empty()).collect();
         for part in parts {
-            if !self.symbol(part) {
+            if part == "May" {
+                self.push(Class::Date, "may".to_owned(), None);
+            } else if !self.symbol(part) {
                 self.plain_word(&part.to_lowercase());
             }
         }
