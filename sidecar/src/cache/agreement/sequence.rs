@@ -9,7 +9,7 @@ use super::Disagreement;
 use super::align::Alignment;
 use super::marks::OF;
 use super::reading::{Class, Item, Mark, Reading};
-use super::rewriting::Rewriting;
+use super::rewriting::{Rewriting, Rules};
 
 impl Alignment {
     /// Checks that both texts say the same, small words included, one after the other.
@@ -47,10 +47,15 @@ impl Alignment {
             .filter(|(item, _)| begin(item))
             .filter_map(|(_, number)| *number)
             .collect();
-        let who = asked.asks.who() && stored.asks.who();
+        let by_me = |reading: &Reading| reading.is_advice() || !reading.modals.is_empty();
+        let rules = Rules {
+            who: asked.asks.who() && stored.asks.who(),
+            how: asked.asks.how() && stored.asks.how(),
+            by_me: by_me(asked) && by_me(stored),
+        };
         let keywords = asked.asks.nothing() && are_keywords(&b, &a)
             || stored.asks.nothing() && are_keywords(&a, &b);
-        if keywords || same_but_for_a_part_that_moved(&a, &b, &movable, who) {
+        if keywords || same_but_for_a_part_that_moved(&a, &b, &movable, rules) {
             Ok(())
         } else {
             Err(Disagreement::Order)
@@ -308,7 +313,7 @@ fn same_but_for_a_part_that_moved<'r>(
     a: &[Said<'r>],
     b: &[Said<'r>],
     movable: &[usize],
-    who: bool,
+    rules: Rules,
 ) -> bool {
     if a == b {
         return true;
@@ -331,7 +336,7 @@ fn same_but_for_a_part_that_moved<'r>(
             let (front, back) = plain_a.split_at(at);
             (moves(front) || moves(back)) && plain_b.starts_with(back) && plain_b.ends_with(front)
         });
-    rotated || Rewriting::new(who).same(a, b)
+    rotated || Rewriting::new(rules).same(a, b)
 }
 
 /// Things and small words of a text in which a part may have moved: several times those of an ordinary question.
