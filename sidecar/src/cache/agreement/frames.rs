@@ -55,7 +55,16 @@ impl Frame {
     fn length(&self, clause: &[Token]) -> Option<usize> {
         let mut at = 0;
         for (words, optional) in &self.pattern {
-            let token = clause.get(at).filter(|token| token.kind == Kind::Word);
+            // `US` is no `us`.
+            let token = clause
+                .get(at)
+                .filter(|token| token.kind == Kind::Word && !(token.upper && token.text == "us"));
+            if words.as_slice() == ["+ing"] {
+                if token.is_some_and(|token| token.text.ends_with("ing")) {
+                    continue;
+                }
+                return None;
+            }
             if token.is_some_and(|token| words.contains(&token.text.as_str())) {
                 at += 1;
             } else if !optional {
@@ -76,7 +85,7 @@ pub(super) fn settle(tokens: Vec<Token>) -> Vec<Token> {
     for token in &mut tokens {
         match token.text.as_str() {
             "u" if !token.upper && !token.capital => token.text = "you".to_owned(),
-            "ur" => token.text = "your".to_owned(),
+            "ur" if !token.upper && !token.capital => token.text = "your".to_owned(),
             _ => {}
         }
     }

@@ -298,6 +298,8 @@ fn check_question(a: &Reading, b: &Reading) -> Result<(), Disagreement> {
         Disagreement::Question,
     )?;
     let how = a.asks.how() || b.asks.how();
+    let other_leave = a.leave.zip(b.leave).is_some_and(|(a, b)| a != b);
+    ensure(how || !other_leave, Disagreement::Question)?;
     ensure(a.demands() == b.demands() || !how, Disagreement::Question)?;
     let differ = |rule: fn(&Reading, &Reading) -> bool| rule(a, b) || rule(b, a);
     let duty: fn(&Reading, &Reading) -> bool =

@@ -82,6 +82,11 @@ impl Asks {
         self.0 & (HOW | WHERE | WHAT_TO_DO) != 0
     }
 
+    /// Asks how or where.
+    pub(super) fn how_or_where(self) -> bool {
+        self.0 & (HOW | WHERE) != 0
+    }
+
     /// Asks nothing, but to do something.
     pub(super) fn only_requests(self) -> bool {
         self.or_nothing() & !(REQUEST | NOTHING) == 0

@@ -9,13 +9,15 @@ use marking::begins_noun;
 use super::frames;
 use super::lexicon::{Lexicon, Role, Word};
 use super::question::{self, MAX_TAG};
-use super::reading::{Class, Degree, Item, Negation, Reading};
+use super::reading::{Class, Degree, Item, Leave, Negation, Reading};
 use super::scan::{self, Kind, Marks, Token};
 use super::sequence::NOT;
 
 /// Reads `text`.
 pub(super) fn read(text: &str, marks: Marks) -> Reading {
-    let tokens = frames::settle(scan::tokens(text, marks));
+    let tokens = scan::tokens(text, marks);
+    let leave = Leave::of(&tokens);
+    let tokens = frames::settle(tokens);
     let question = question::read(&tokens);
     let mixed_case = text.contains(char::is_lowercase);
     let mut reader = Reader::new(question.asks);
@@ -25,6 +27,7 @@ pub(super) fn read(text: &str, marks: Marks) -> Reading {
         .is_some_and(char::is_uppercase)
         && mixed_case;
     reader.mixed = mixed_case;
+    reader.reading.leave = leave;
     let mut at = 0;
     let mut skip = question.words.iter().peekable();
     while let Some(token) = tokens.get(at) {

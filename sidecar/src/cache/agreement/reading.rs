@@ -3,7 +3,7 @@
 use super::lexicon::{PARTICLES, Word};
 use super::question::Asks;
 use super::reader;
-use super::scan::Marks;
+use super::scan::{Marks, Token};
 
 /// What kind of thing an item is; the name of a disagreement follows from it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +40,36 @@ pub(super) struct Item {
     pub(super) passive: bool,
 }
 
+/// Why something may or must be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Leave {
+    Possible,
+    Allowed,
+    Fine,
+    Needed,
+    Demanded,
+}
+
+impl Leave {
+    /// By the first word of `tokens` that says so.
+    pub(super) fn of(tokens: &[Token]) -> Option<Self> {
+        tokens.iter().enumerate().find_map(|(at, token)| {
+            let to = tokens.get(at + 1).is_some_and(|next| next.text == "to");
+            Some(match token.text.as_str() {
+                "possible" | "possibility" | "able" | "way" => Self::Possible,
+                "allowed" | "permitted" | "may" | "legal" => Self::Allowed,
+                "ok" | "okay" | "fine" | "alright" => Self::Fine,
+                // `A visa is needed`, `a visa is required`
+                "need" | "needs" | "necessary" if to => Self::Needed,
+                "required" | "obliged" if to => Self::Demanded,
+                "mandatory" | "compulsory" | "obligatory" => Self::Demanded,
+
+                _ => return None,
+            })
+        })
+    }
+}
+
 /// How much of a property.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Degree {
@@ -65,6 +95,8 @@ pub(super) struct Reading {
     pub(super) cased: bool,
     /// Somebody asks what to do: `how do I`, `where can you`, `how to`.
     pub(super) advises: bool,
+    /// What is said of what may or must be, in the words of the text: a way that exists is no permission.
+    pub(super) leave: Option<Leave>,
     /// What may, must, should or will be, or was.
     pub(super) modals: Vec<&'static str>,
 }

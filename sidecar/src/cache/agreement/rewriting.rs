@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! compound   symptoms of flu                  flu symptoms
-//! moved      to Oslo in winter                in winter to Oslo
+//! moved      to Oslo from Rome                from Rome to Oslo
 //! voice      damage is covered by my policy   my policy covers damage
-//! nobody     the plants are watered           I water the plants
+//! nobody     plants should be watered         I should water plants
 //! contents   breakfast is included in it      it includes breakfast
 //! ```
 //!
@@ -19,10 +19,20 @@ const MAX_STEPS: usize = 500;
 /// Things and small words of a part that moves.
 const MAX_PART: usize = 6;
 
-/// What may begin a part that changes places with the next.
-const PREPOSITIONS: [&str; 12] = [
-    "from", "to", "in", "for", "with", "without", "by", "about", "through", "near", "over", "under",
+/// Programs, whose things are theirs: `commit in git`, `git commit`.
+const TOOLS: [&str; 20] = [
+    "git", "docker", "linux", "python", "java", "excel", "word", "css", "html", "sql", "react",
+    "node", "bash", "vim", "windows", "android", "chrome", "browser", "slack", "gmail",
 ];
+
+/// A cup of coffee is no coffee cup.
+const CONTAINERS: [&str; 18] = [
+    "cup", "glass", "bottle", "can", "box", "bag", "pot", "tin", "jar", "barrel", "mug", "bowl",
+    "plate", "pack", "packet", "carton", "case", "tube",
+];
+
+/// What may begin a part that changes places with the next.
+const PREPOSITIONS: [&str; 2] = ["from", "to"];
 
 /// What holds for both texts.
 #[derive(Debug, Clone, Copy)]
@@ -31,7 +41,7 @@ pub(super) struct Rules {
     pub(super) who: bool,
     /// They ask how to do something: `clear the cache in my browser`, but not `milk in chocolate`.
     pub(super) how: bool,
-    /// They ask what somebody may or should do, so that what is done is done by whoever asks: `can the account be closed`.
+    /// They ask what should or must be done, which is done by whoever asks: `should the chicken be washed`.
     pub(super) by_me: bool,
 }
 
@@ -55,13 +65,6 @@ impl Rewriting {
         match (a, b) {
             ([], []) => return true,
             ([x, rest_a @ ..], [y, rest_b @ ..]) if x == y && self.same(rest_a, rest_b) => {
-                return true;
-            }
-            // `A number of days`, `how much of it`
-            ([Said::Word(OF), x, rest_a @ ..], [y, rest_b @ ..])
-            | ([x, rest_a @ ..], [Said::Word(OF), y, rest_b @ ..])
-                if x == y && self.same(rest_a, rest_b) =>
-            {
                 return true;
             }
             _ => {}
@@ -97,7 +100,16 @@ fn compound(a: &[Said<'_>], b: &[Said<'_>], rules: Rules, found: &mut impl FnMut
     let (Some(head), Some(behind)) = (a.get(..tie), a.get(tie + 1..)) else {
         return;
     };
-    if a.get(tie) == Some(&Said::Word("in")) && !rules.how {
+    let tool =
+        matches!(behind, [Said::Item(thing), ..] if thing.name || TOOLS.contains(&thing.text));
+    let container =
+        matches!(head.last(), Some(Said::Item(thing)) if CONTAINERS.contains(&thing.text));
+    let may = match a.get(tie) {
+        Some(Said::Word("in")) => rules.how && tool,
+        Some(Said::Word("for")) => !rules.how,
+        _ => !container,
+    };
+    if !may {
         return;
     }
     let is_of = a.get(tie) == Some(&Said::Word(OF));
@@ -172,17 +184,19 @@ fn noun(a: &[Said<'_>], b: &[Said<'_>], found: &mut impl FnMut(usize, usize)) {
     };
     let is_noun = |said: Option<&Said<'_>>| {
         matches!(said, Some(Said::Item(noun))
-            if noun.number == verb.number && noun.text != verb.text && !noun.passive && !verb.passive && noun.modifier == verb.modifier)
+            if noun.number == verb.number && noun.text != verb.text && !noun.passive && !verb.passive)
     };
     for length in 1..=3 {
         let Some(object) = b.get(1..1 + length).filter(|object| is_things(object, 1)) else {
             return;
         };
-        if a.starts_with(object) && is_noun(a.get(length)) {
+        let alike =
+            matches!(a.get(length), Some(Said::Item(noun)) if noun.modifier == verb.modifier);
+        if a.starts_with(object) && is_noun(a.get(length)) && alike {
             found(length + 1, length + 1);
         }
         if is_noun(a.first())
-            && matches!(a.get(1), Some(Said::Word(OF | "in" | "for")))
+            && matches!(a.get(1), Some(Said::Word(OF | "for")))
             && a.get(2..).is_some_and(|rest| rest.starts_with(object))
         {
             found(length + 2, length + 1);
@@ -206,7 +220,9 @@ fn has(a: &[Said<'_>], b: &[Said<'_>], found: &mut impl FnMut(usize, usize)) {
         let Some(owned) = behind.get(..length) else {
             return;
         };
+        let named = matches!(owner.first(), Some(Said::Item(thing)) if thing.name);
         if is_things(owner, 0)
+            && !named
             && is_things(owned, 0)
             && a.starts_with(owned)
             && a.get(length) == Some(&Said::Word("in"))
@@ -278,7 +294,7 @@ fn voice(a: &[Said<'_>], b: &[Said<'_>], rules: Rules, found: &mut impl FnMut(us
             }
         } else if !behind.contains(&Said::Word("by")) {
             // `O is V`: `I V O`; `[which O] is V`: `[which O] they V`.
-            if let [Said::Word(person @ ("i" | "you" | "they")), rest @ ..] = b
+            if let [Said::Word(person @ ("i" | "they")), rest @ ..] = b
                 && (*person != "i" || rules.by_me)
                 && rest.first().is_some_and(active)
                 && rest.get(1..).is_some_and(|rest| rest.starts_with(object))

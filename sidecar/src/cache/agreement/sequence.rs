@@ -21,7 +21,13 @@ impl Alignment {
         let modals = |reading: &Reading| {
             let mut modals = reading.modals.clone();
             if reading.is_advice() {
-                modals.retain(|modal| !matches!(*modal, "may" | "might" | "should" | "would"));
+                // `What can I do` is not `what should I do`.
+                let all = reading.asks.how_or_where();
+                modals.retain(|modal| match *modal {
+                    "should" | "would" => false,
+                    "may" | "might" => !all,
+                    _ => true,
+                });
             }
             modals.sort_unstable();
             modals.dedup();
@@ -44,10 +50,16 @@ impl Alignment {
             .items
             .iter()
             .zip(&self.asked)
+            .chain(stored.items.iter().zip(&self.stored))
             .filter(|(item, _)| begin(item))
             .filter_map(|(_, number)| *number)
             .collect();
-        let by_me = |reading: &Reading| reading.is_advice() || !reading.modals.is_empty();
+        let by_me = |reading: &Reading| {
+            reading
+                .modals
+                .iter()
+                .any(|modal| matches!(*modal, "should" | "must"))
+        };
         let rules = Rules {
             who: asked.asks.who() && stored.asks.who(),
             how: asked.asks.how() && stored.asks.how(),
@@ -96,6 +108,8 @@ pub(super) struct Thing<'r> {
     pub(super) passive: bool,
     /// It only says how something is.
     pub(super) modifier: bool,
+    /// It is a name.
+    pub(super) name: bool,
 }
 
 impl PartialEq for Thing<'_> {
@@ -136,13 +150,21 @@ fn sequence<'r>(reading: &'r Reading, numbers: &[Option<usize>]) -> Vec<Said<'r>
                 number,
                 text: &item.text,
                 passive: item.passive,
+                name: item.capital || item.class == Class::Entity,
                 modifier: item.word.is_some_and(|word| word.modifier),
             }));
         }
     }
     said.extend(marks.map(|mark| Said::Word(mark.class)));
-    sort_joined(&mut said, reading, numbers);
+    // `Some of the`, `because of` ties no two things.
+    let mut thing = false;
+    said.retain(|said| {
+        let keeps = thing || *said != Said::Word(OF);
+        thing = matches!(said, Said::Item(_));
+        keeps
+    });
     contrast(&mut said);
+    sort_joined(&mut said, reading, numbers);
     if let Some(done) = done_by_nobody(reading, numbers)
         && let Some(at) = said
             .iter()
@@ -165,7 +187,7 @@ fn done_by_nobody(reading: &Reading, numbers: &[Option<usize>]) -> Option<usize>
         .zip(numbers)
         .filter(|(item, _)| item.passive);
     let (_, number) = passive.next()?;
-    let by = reading.marks.iter().any(|mark| mark.class == "by");
+    let by = reading.marks.iter().any(|mark| mark.class == "by") || reading.person.mine;
     (reading.asks.how() && !by && passive.next().is_none()).then_some(*number)?
 }
 
@@ -180,11 +202,18 @@ fn contrast(said: &mut Vec<Said<'_>>) {
     });
     let between = (0..said.len()).find(|at| word(*at, "between"));
     // Where both things stand, and all that says so.
-    let found = if let Some(between) = between {
+    let compared = |at: usize| {
+        matches!(said.get(at), Some(Said::Item(thing))
+            if matches!(thing.text, "difference" | "distance" | "compare" | "similarity" | "choose" | "relationship"))
+    };
+    let compares = between
+        .and_then(|at| at.checked_sub(1))
+        .is_some_and(compared);
+    let found = if let Some(between) = between.filter(|_| compares) {
         let first = between + 1..between + 1 + run(between + 1);
         let second = first.end + 1..first.end + 1 + run(first.end + 1);
         word(first.end, "and").then(|| (first, second.clone(), between..second.end))
-    } else if let Some(differ) = differ {
+    } else if let Some(differ) = differ.filter(|_| between.is_none()) {
         if word(differ + 1, "from") || word(differ + 1, "to") || word(differ + 1, "than") {
             let second = differ + 2..differ + 2 + run(differ + 2);
             let first = differ - run_back(differ)..differ;
@@ -250,7 +279,7 @@ fn sort_joined(said: &mut [Said<'_>], reading: &Reading, numbers: &[Option<usize
             item.text.as_str(),
             "compare" | "difference" | "differ" | "similarity"
         )
-    }) || reading.marks.iter().any(|mark| mark.class == "between");
+    });
     // Of a chain each pass brings one thing to its place.
     let joints = said
         .iter()
@@ -260,7 +289,9 @@ fn sort_joined(said: &mut [Said<'_>], reading: &Reading, numbers: &[Option<usize
     for at in (0..=passes).flat_map(|_| 0..length) {
         let before = at.checked_sub(1).and_then(|at| said.get(at));
         // `An electric car or a truck` is no `electric truck or a car`.
-        let modified = matches!(before, Some(Said::Item(thing)) if thing.modifier);
+        // Nor is `tap water or soda` a `tap soda or water`.
+        let modified = matches!(before, Some(Said::Item(thing)) if !TAKES_ALTERNATIVES.contains(&thing.text))
+            || matches!(said.get(at + 3), Some(Said::Item(_)));
         match said.get_mut(at..).unwrap_or_default() {
             [Said::Item(x), Said::Word(word), Said::Item(y), ..]
                 if x.number > y.number
@@ -341,6 +372,26 @@ fn same_but_for_a_part_that_moved<'r>(
 
 /// Things and small words of a text in which a part may have moved: several times those of an ordinary question.
 const MAX_MOVED: usize = 128;
+
+/// What may stand right before `A or B` without belonging to A.
+const TAKES_ALTERNATIVES: [&str; 16] = [
+    "use",
+    "compare",
+    "choose",
+    "buy",
+    "drink",
+    "eat",
+    "take",
+    "prefer",
+    "pick",
+    "learn",
+    "need",
+    "get",
+    "difference",
+    "similarity",
+    "wear",
+    "order",
+];
 
 /// Things in a chain of `or` whose order may differ.
 const MAX_CHAIN: usize = 8;

@@ -80,7 +80,6 @@ impl Clause {
         self.by_whom();
         self.contrast();
         self.who_did_it();
-        self.are_they_allowed();
         self.what_it_has();
         self.may_it_be_done();
         self.what_it_is();
@@ -95,25 +94,40 @@ impl Clause {
     fn how_i_can(&mut self) {
         let at = (0..self.words.len().min(8)).find(|at| {
             self.text(*at) == "how"
-                && matches!(self.text(at + 1), "i" | "we" | "one")
-                && matches!(
-                    self.text(at + 2),
-                    "can" | "could" | "should" | "would" | "might"
-                )
+                && self.text(at + 1) == "i"
+                && matches!(self.text(at + 2), "can" | "could" | "should")
         });
         if let Some(at) = at {
             self.words.splice(at + 1..at + 3, [word("to")]);
         }
     }
 
-    /// `When do I …` asks when I should, but for `how much do I pay` and `what do I need`.
+    /// `How long do I boil eggs` asks how long I should.
     fn what_do_i(&mut self) {
         let asks = matches!(self.text(0), "when" | "who" | "what" | "which" | "where")
             || self.text(0) == "how" && matches!(self.text(1), "long" | "often");
         let at = (1..self.words.len().min(6)).find(|at| {
             self.text(*at) == "do"
-                && matches!(self.text(at + 1), "i" | "we")
-                && !matches!(self.text(at + 2), "have" | "need" | "want")
+                && self.text(at + 1) == "i"
+                && matches!(
+                    self.text(at + 2),
+                    "boil"
+                        | "cook"
+                        | "bake"
+                        | "roast"
+                        | "fry"
+                        | "steam"
+                        | "grill"
+                        | "marinate"
+                        | "soak"
+                        | "wash"
+                        | "water"
+                        | "feed"
+                        | "contact"
+                        | "inform"
+                        | "notify"
+                        | "ask"
+                )
         });
         if let Some(token) = at.filter(|_| asks).and_then(|at| self.words.get_mut(at)) {
             *token = word("should");
@@ -122,7 +136,8 @@ impl Clause {
 
     /// What `won't` turn on does not, where somebody asks why or what to do.
     pub(super) fn it_will_not(&mut self) {
-        let asked = matches!(self.text(0), "why" | "my")
+        let own = |token: &Token| matches!(token.text.as_str(), "my" | "it" | "our");
+        let asked = matches!(self.text(0), "why" | "my") && self.words.iter().any(own)
             || self
                 .words
                 .iter()
@@ -161,14 +176,18 @@ impl Clause {
         };
         if matches!(self.text(0), "can" | "could" | "will" | "would") && self.text(1) == "you" {
             let polite = usize::from(matches!(self.text(2), "please" | "kindly" | "pls"));
-            if request(self.text(2 + polite)) {
+            let verb = self.text(2 + polite);
+            let gives = matches!(verb, "give" | "show" | "list" | "name" | "teach");
+            let is_asked = matches!(
+                self.text(3 + polite),
+                "me" | "us" | "a" | "an" | "the" | "some" | "all"
+            );
+            if request(verb) && (!gives || is_asked) {
                 self.words.drain(..2 + polite);
             }
         }
         if matches!(self.text(0), "explain" | "describe")
-            && let Some(at) = (1..self.words.len()).find(|at| {
-                matches!(self.text(*at), "to" | "for") && matches!(self.text(at + 1), "me" | "us")
-            })
+            && let Some(at) = (1..5).find(|at| self.text(*at) == "to" && self.text(at + 1) == "me")
         {
             self.words.drain(at..at + 2);
         }
@@ -237,17 +256,6 @@ impl Clause {
         }
     }
 
-    /// `are employees allowed to leave` becomes `can employees leave`.
-    fn are_they_allowed(&mut self) {
-        let allowed = (2..self.words.len().saturating_sub(2).min(6)).find(|at| {
-            matches!(self.text(*at), "allowed" | "permitted") && self.text(at + 1) == "to"
-        });
-        if let Some(at) = allowed.filter(|_| matches!(self.text(0), "is" | "are" | "am")) {
-            self.words.drain(at..at + 2);
-            self.words.splice(..1, [word("can")]);
-        }
-    }
-
     /// `how many players does a team have` becomes `how many players are in a team`.
     fn what_it_has(&mut self) {
         let last = self.words.last().map_or("", |token| token.text.as_str());
@@ -257,6 +265,11 @@ impl Clause {
             && let Some(does) = (3..self.words.len().saturating_sub(2))
                 .find(|at| matches!(self.text(*at), "do" | "does"))
             && !matches!(self.text(does + 1), "i" | "you" | "we" | "they")
+            && !self
+                .words
+                .iter()
+                .skip(does)
+                .any(|token| token.capital || token.upper)
         {
             self.words.pop();
             self.words.splice(does..=does, [word("are"), word("in")]);
@@ -312,7 +325,7 @@ impl Clause {
             && !self.begins(&["my", "question"])
             && matches!(
                 self.text(0).split('\'').next().unwrap_or_default(),
-                "i" | "my" | "we" | "our" | "im" | "ive" | "the"
+                "i" | "my" | "we" | "our" | "im" | "ive"
             )
     }
 
@@ -321,6 +334,7 @@ impl Clause {
         [
             &["what", "should", "i", "do"][..],
             &["what", "should", "i", "do", "now"],
+            &["what", "can", "i", "do"],
             &["what", "now"],
         ]
         .iter()
@@ -336,8 +350,6 @@ impl Clause {
             &["how", "can", "i", "do", "that"],
             &["how", "can", "i", "do", "this"],
             &["how", "to", "do", "that"],
-            &["how", "does", "it", "work"],
-            &["how", "does", "that", "work"],
         ]
         .iter()
         .any(|words| self.says(words))

@@ -16,8 +16,8 @@ fn ways_to_ask_are_one() {
             "Is there a way to export my chat history?",
         ),
         (
-            "Can employees take unpaid leave?",
-            "Are employees allowed to take unpaid leave?",
+            "Can I take unpaid leave?",
+            "Am I allowed to take unpaid leave?",
         ),
         (
             "Can I open a joint account online?",
@@ -106,6 +106,168 @@ fn what_only_looks_like_a_way_to_ask_is_none() {
         (
             "If I quit, do I get a bonus?",
             "If I get a bonus, do I quit?",
+        ),
+    ] {
+        assert!(compare(a, b).is_err(), "{a} | {b}");
+        assert!(compare(b, a).is_err(), "{b} | {a}");
+    }
+}
+
+/// By a reader who looked for what the forms would let pass.
+#[test]
+fn facts_advice_and_permission_stay_apart() {
+    for (a, b) in [
+        ("When do I get paid?", "When should I get paid?"),
+        (
+            "What do we know about Mars?",
+            "What should we know about Mars?",
+        ),
+        ("How much are nurses paid?", "How much do I pay nurses?"),
+        ("Can my phone be hacked?", "Can I hack my phone?"),
+        (
+            "Where are Rolex watches sold?",
+            "Where can I sell Rolex watches?",
+        ),
+        ("Are claims paid?", "Do I pay claims?"),
+        ("What languages are spoken?", "What languages do you speak?"),
+        (
+            "How is my salary calculated?",
+            "How do I calculate my salary?",
+        ),
+        (
+            "Is it okay to mix bleach and vinegar?",
+            "Is it possible to mix bleach and vinegar?",
+        ),
+        (
+            "Is there any way to record calls in California?",
+            "Is it allowed to record calls in California?",
+        ),
+        (
+            "Are we able to delete production data?",
+            "Are we allowed to delete production data?",
+        ),
+        ("Is hunting whales possible?", "Is hunting whales allowed?"),
+        (
+            "Are dogs allowed to eat chocolate?",
+            "Can dogs eat chocolate?",
+        ),
+        (
+            "What is the exchange rate between USD and EUR?",
+            "What is the exchange rate between EUR and USD?",
+        ),
+        (
+            "What is the percent change between 50 and 75?",
+            "What is the percent change between 75 and 50?",
+        ),
+        (
+            "What are the next trains between Milan and Rome?",
+            "What are the next trains between Rome and Milan?",
+        ),
+        (
+            "Explain visa requirements for US citizens",
+            "Explain visa requirements for citizens",
+        ),
+        (
+            "Describe immigration to US from Mexico",
+            "Describe immigration from Mexico",
+        ),
+        (
+            "Explain why the law applies to me",
+            "Explain why the law applies",
+        ),
+        ("Help US veterans find jobs", "Help veterans find jobs"),
+        (
+            "How many military bases does the US have?",
+            "How many military bases are in the US?",
+        ),
+        ("Does Iran have spies?", "Are there spies in Iran?"),
+        (
+            "What can I do with a law degree?",
+            "What should I do with a law degree?",
+        ),
+        (
+            "What do I have to do to graduate?",
+            "What can I do to graduate?",
+        ),
+        (
+            "Do I need to boil tap water?",
+            "Am I required to boil tap water?",
+        ),
+        (
+            "Is it necessary to soak beans?",
+            "Is it mandatory to soak beans?",
+        ),
+        (
+            "Where can I buy a cup of coffee?",
+            "Where can I buy a coffee cup?",
+        ),
+        (
+            "How many calories are in a glass of wine?",
+            "How many calories are in a wine glass?",
+        ),
+        ("Are there mice in the house?", "Are there house mice?"),
+        (
+            "How do I create a class in a test?",
+            "How do I create a test class?",
+        ),
+        (
+            "How do I find an owner for my dog?",
+            "How do I find my dog owner?",
+        ),
+        (
+            "What is the definition of the inflation rate?",
+            "What is the inflation rate?",
+        ),
+        (
+            "What is the best time to water plants?",
+            "When is the best time of year to water plants?",
+        ),
+        ("I need help with gambling", "How do I gamble?"),
+        ("What is the process for promotion?", "How do I promote?"),
+        (
+            "What are the steps for approval of leave?",
+            "How do I approve leave?",
+        ),
+        (
+            "How do I rent to a tenant with a dog?",
+            "How do I rent with a dog to a tenant?",
+        ),
+        (
+            "Is tap water or soda better?",
+            "Is tap soda or water better?",
+        ),
+        (
+            "Should I use cheese or peanut butter?",
+            "Should I use peanut or cheese butter?",
+        ),
+        (
+            "Can I pay by cash or credit card?",
+            "Can I pay by credit or cash card?",
+        ),
+        ("What is the history of music?", "What is history music?"),
+        (
+            "How long is the Great Wall?",
+            "What is the duration of the Great Wall?",
+        ),
+        (
+            "How many people are in Antarctica?",
+            "How many people live in Antarctica?",
+        ),
+        (
+            "What is the formula of glucose?",
+            "How do I calculate glucose?",
+        ),
+        (
+            "Suing a company: how does it work?",
+            "How do I sue a company?",
+        ),
+        (
+            "Are you supposed to answer calls?",
+            "Am I supposed to answer calls?",
+        ),
+        (
+            "How long is the flight between London and New York?",
+            "How long is the flight between New York and London?",
         ),
     ] {
         assert!(compare(a, b).is_err(), "{a} | {b}");
