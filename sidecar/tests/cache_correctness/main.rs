@@ -13,13 +13,13 @@ use turnpike_sidecar::cache::agreement;
 /// Of the pairs with different answers: the project's target.
 const MOST_FALSE_HITS: f64 = 0.005;
 
-/// Of the pairs with one answer, in both parts: 0.703 was reached; the project's target is 0.60.
-const FEWEST_HITS: f64 = 0.69;
+/// Of the pairs with one answer, in both parts: 0.692 was reached; the project's target is 0.60.
+const FEWEST_HITS: f64 = 0.68;
 
-/// Of those of the second part, which were read when 0.641 was reached: 0.718 now.
-const FEWEST_HITS_HELD_OUT: f64 = 0.70;
+/// Of those of the second part, which were read when 0.641 was reached: 0.705 now.
+const FEWEST_HITS_HELD_OUT: f64 = 0.69;
 
-/// Of the pairs that were written to get past the rules, by which these were changed: 0.024 was reached, 0.70 by the rules that they were
+/// Of the pairs that were written to get past the rules, by which these were changed: 0.023 was reached, 0.70 by the rules that they were
 /// written against.
 const MOST_ADVERSARIAL_HITS: f64 = 0.03;
 
@@ -27,9 +27,9 @@ const MOST_ADVERSARIAL_HITS: f64 = 0.03;
 const MOST_BLIND_FALSE_HITS: f64 = 0.0051;
 
 /// Of their questions in other words: `rewordings`, by which the rules were changed; `blind`, half of which were read; `unseen`. The project's
-/// target is missed by the last two: 0.645, 0.300 and 0.045 were reached.
+/// target is missed by the last two: 0.637, 0.293 and 0.045 were reached.
 const FEWEST_HITS_OF_OTHERS: [(&str, f64); 3] =
-    [("rewordings", 0.63), ("blind", 0.29), ("unseen", 0.04)];
+    [("rewordings", 0.62), ("blind", 0.28), ("unseen", 0.04)];
 
 #[expect(clippy::cast_precision_loss, reason = "hundreds of pairs")]
 fn share((part, all): (usize, usize)) -> f64 {

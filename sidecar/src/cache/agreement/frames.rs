@@ -55,10 +55,11 @@ impl Frame {
     fn length(&self, clause: &[Token]) -> Option<usize> {
         let mut at = 0;
         for (words, optional) in &self.pattern {
-            // `US` is no `us`.
-            let token = clause
-                .get(at)
-                .filter(|token| token.kind == Kind::Word && !(token.upper && token.text == "us"));
+            // `US` is no `us`, `IT` no `it`.
+            let token = clause.get(at).filter(|token| {
+                token.kind == Kind::Word
+                    && !(token.upper && matches!(token.text.as_str(), "us" | "it"))
+            });
             if words.as_slice() == ["+ing"] {
                 if token.is_some_and(|token| token.text.ends_with("ing")) {
                     continue;

@@ -19,7 +19,19 @@ pub(super) fn class(word: &str, before: &str) -> Option<&'static str> {
         "of" => OF,
         "to" | "into" | "onto" | "toward" | "towards" => "to",
         "by" | "via" => "by",
-        "in" | "at" | "on" | "within" => "in",
+        "in" | "at" | "on" => "in",
+        "within" => "within",
+        "somebody" | "someone" | "anybody" | "anyone" => "someone",
+        "something" | "anything" => "something",
+        "maybe" | "perhaps" | "possibly" => "maybe",
+        "some"
+            if matches!(
+                before,
+                "is" | "are" | "was" | "were" | "do" | "does" | "did" | "can"
+            ) =>
+        {
+            "some"
+        }
         "for" => "for",
         "with" | "using" | "using_a" => "with",
         "without" => "without",
@@ -99,6 +111,8 @@ pub(super) fn modal(word: &str, before: &str) -> Option<&'static str> {
         "should" | "ought" | "shouldnt" => "should",
         "would" => "would",
         "will" | "shall" | "wo" | "wont" => "will",
+        // `Has it been paid` is not `is it paid`.
+        "been" => "perfect",
         "going" if matches!(before, "is" | "are" | "am") => "will",
         "did" | "was" | "were" | "had" | "didnt" | "wasnt" | "werent" | "hadnt" => "past",
         _ => return None,

@@ -25,10 +25,11 @@ const TOOLS: [&str; 20] = [
     "node", "bash", "vim", "windows", "android", "chrome", "browser", "slack", "gmail",
 ];
 
-/// A cup of coffee is no coffee cup.
-const CONTAINERS: [&str; 18] = [
+/// A cup of coffee is no coffee cup, a photo of a passport no passport photo.
+const CONTAINERS: [&str; 33] = [
     "cup", "glass", "bottle", "can", "box", "bag", "pot", "tin", "jar", "barrel", "mug", "bowl",
-    "plate", "pack", "packet", "carton", "case", "tube",
+    "plate", "pack", "packet", "carton", "case", "tube", "crate", "keg", "tank", "roll", "tray",
+    "tub", "jug", "basket", "bucket", "sack", "spoon", "photo", "picture", "copy", "video",
 ];
 
 /// What may begin a part that changes places with the next.
@@ -106,7 +107,11 @@ fn compound(a: &[Said<'_>], b: &[Said<'_>], rules: Rules, found: &mut impl FnMut
         matches!(head.last(), Some(Said::Item(thing)) if CONTAINERS.contains(&thing.text));
     let may = match a.get(tie) {
         Some(Said::Word("in")) => rules.how && tool,
-        Some(Said::Word("for")) => !rules.how,
+        Some(Said::Word("for")) => {
+            let kind = matches!(head.last(), Some(Said::Item(thing))
+                if matches!(thing.text, "card" | "house" | "table" | "bank" | "room"));
+            !rules.how && !kind && !matches!(behind, [Said::Word(_), ..])
+        }
         _ => !container,
     };
     if !may {

@@ -186,7 +186,10 @@ fn done_by_nobody(reading: &Reading, numbers: &[Option<usize>]) -> Option<usize>
         .iter()
         .zip(numbers)
         .filter(|(item, _)| item.passive);
-    let (_, number) = passive.next()?;
+    let (item, number) = passive.next()?;
+    if !DONE_AT_HOME.contains(&item.text.as_str()) {
+        return None;
+    }
     let by = reading.marks.iter().any(|mark| mark.class == "by") || reading.person.mine;
     (reading.asks.how() && !by && passive.next().is_none()).then_some(*number)?
 }
@@ -255,6 +258,34 @@ fn contrast(said: &mut Vec<Said<'_>>) {
     form.extend(other);
     said.splice(all, form);
 }
+
+/// What everybody does, so that how it is done is how I do it; how a benefit is paid is not how I pay one.
+const DONE_AT_HOME: [&str; 24] = [
+    "bake",
+    "cook",
+    "make",
+    "brew",
+    "boil",
+    "fry",
+    "grill",
+    "roast",
+    "prepare",
+    "install",
+    "sort",
+    "mount",
+    "query",
+    "parse",
+    "configure",
+    "pronounce",
+    "knit",
+    "fold",
+    "clean",
+    "wash",
+    "peel",
+    "store",
+    "write",
+    "solve",
+];
 
 /// Class of the mark of a genitive.
 pub(super) const OWNS: &str = "'s";

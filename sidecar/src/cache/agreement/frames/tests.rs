@@ -274,3 +274,102 @@ fn facts_advice_and_permission_stay_apart() {
         assert!(compare(b, a).is_err(), "{b} | {a}");
     }
 }
+
+/// By a reader who looked for what passes.
+#[test]
+fn words_that_seemed_to_say_nothing_say_something() {
+    for (a, b) in [
+        (
+            "How long does ibuprofen take to work?",
+            "How long does ibuprofen work?",
+        ),
+        ("How long can I take leave?", "How long can I leave?"),
+        ("How do I get someone fired?", "How do I get fired?"),
+        (
+            "How do I stop someone accessing my account?",
+            "How do I stop accessing my account?",
+        ),
+        ("Is anything included?", "Is it included?"),
+        ("Can I bring someone?", "Can I bring something?"),
+        (
+            "How many sick days do I have this year?",
+            "How many sick days do I have a year?",
+        ),
+        (
+            "Can I work 50 hours this week?",
+            "Can I work 50 hours a week?",
+        ),
+        (
+            "Is there a safe way to take melatonin?",
+            "Is it safe to take melatonin?",
+        ),
+        (
+            "Is there a legal way to avoid tax?",
+            "Is it legal to avoid tax?",
+        ),
+        (
+            "How do I delete a payment method?",
+            "How do I delete a payment?",
+        ),
+        (
+            "How is child support calculated?",
+            "How do I calculate child support?",
+        ),
+        (
+            "How is maternity leave paid?",
+            "How do I pay maternity leave?",
+        ),
+        ("How do you verify identity?", "How do I verify identity?"),
+        (
+            "How does my bank let me know?",
+            "How do I let my bank know?",
+        ),
+        (
+            "Can I ask whether a candidate is pregnant?",
+            "Is a candidate pregnant?",
+        ),
+        ("Has my salary been paid?", "Is my salary paid?"),
+        ("Why have I been charged?", "Why am I charged?"),
+        (
+            "Is IT allowed to monitor my laptop?",
+            "Can I monitor my laptop?",
+        ),
+        (
+            "Maybe I am pregnant, what should I do?",
+            "I am pregnant, what should I do?",
+        ),
+        (
+            "Is a very high heart rate normal?",
+            "Is a high heart rate normal?",
+        ),
+        ("Are some mushrooms edible?", "Are mushrooms edible?"),
+        ("Can I start in 2 weeks?", "Can I start within 2 weeks?"),
+        ("Can I cancel on time?", "Can I cancel in time?"),
+        ("What does my manager like?", "What is my manager like?"),
+        (
+            "Can I get a card for my business?",
+            "Can I get my business card?",
+        ),
+        (
+            "How much does a tank of gas cost?",
+            "How much does a gas tank cost?",
+        ),
+        (
+            "How do I get a photo of my passport?",
+            "How do I get my passport photo?",
+        ),
+        (
+            "How do I create a temp file?",
+            "How do I create a temperature file?",
+        ),
+        (
+            "How do I pull an image in Docker?",
+            "How do I pull a photo in Docker?",
+        ),
+        ("Am I working Monday?", "Am I working Mondays?"),
+        ("How do I buy arms?", "How do I buy an arm?"),
+    ] {
+        assert!(compare(a, b).is_err(), "{a} | {b}");
+        assert!(compare(b, a).is_err(), "{b} | {a}");
+    }
+}

@@ -1,10 +1,11 @@
 //! Small words and their places: [`super::super::marks`] has their classes, the rules here say when one goes without saying.
 
+use super::super::lexicon::Role;
 use super::super::marks;
 use super::super::question;
 use super::super::reading::Mark;
 use super::super::scan::{Kind, Token};
-use super::Reader;
+use super::{MAX_SUBJECT, Reader};
 
 impl Reader {
     /// Keeps a small word with its place.
@@ -33,9 +34,14 @@ impl Reader {
             && !self.next.ends_with("ed")
             && !self.lexicon.is_irregular(&self.next)
             && question::class(before).is_none();
-        let special = match (bought, has) {
-            (true, _) => Some("used"),
-            (_, true) => Some("have"),
+        let next = self.lexicon.word(&self.next);
+        let special = match text {
+            _ if bought => Some("used"),
+            _ if has => Some("have"),
+            "this" if next.is_some_and(|word| word.role == Some(Role::Unit)) => Some("this"),
+            "very" | "really" | "extremely" if next.is_some_and(|word| word.modifier) => {
+                Some("very")
+            }
             _ => None,
         };
         let Some(mut class) = marks::class(text, before).or(special) else {
@@ -48,10 +54,8 @@ impl Reader {
         match class {
             // `How do I …` is `how to …`.
             "i" if how => return,
-            // So is `how do they …`, with nobody before.
-            "they" if how && self.reading.items.iter().all(|item| item.optional) => return,
             // So is `how do you …`, unless it is about what somebody does for me.
-            "you" if how => class = ANYONE,
+            "you" if how && !is_done_by_a_firm(&self.next) => class = ANYONE,
             // `Could you …`, `tell me …`
             "you"
                 if matches!(before, "can" | "could" | "would" | "will")
@@ -68,7 +72,7 @@ impl Reader {
             }
             "i" if is_answer(before)
                 && (self.reading.asks.only_requests()
-                    || !matches!(before, "write" | "make" | "draft" | "find" | "ask")) =>
+                    || !matches!(before, "write" | "make" | "draft" | "find" | "ask" | "let")) =>
             {
                 return;
             }
@@ -84,7 +88,28 @@ impl Reader {
             // `Is it possible to` is `can I`.
             "to" if before == "possible" && !self.before_noun => class = "i",
             // `What is the weather like in …`
-            "like" if !self.before_noun => return,
+            // `What are some …`
+            "some"
+                if self
+                    .reading
+                    .marks
+                    .iter()
+                    .any(|mark| mark.class.ends_with('?')) =>
+            {
+                return;
+            }
+            "like" if self.next.is_empty() && self.since_be <= MAX_SUBJECT => class = "is like",
+            "like" if !self.before_noun && self.since_be <= MAX_SUBJECT => {
+                return;
+            }
+            // `Can somebody tell me …`
+            "someone"
+                if matches!(before, "can" | "could" | "would" | "will") && self.is_request() =>
+            {
+                self.reading.modals.pop();
+                self.reading.marks.pop();
+                return;
+            }
             // An infinitive says nothing, but for `going to`.
             "to" if before == "going" && !self.before_noun => {
                 self.modal("will");
@@ -155,6 +180,27 @@ fn takes_a_target(verb: &str) -> bool {
             | "reset"
             | "restore"
             | "connect"
+            | "deliver"
+    )
+}
+
+/// What a firm does with its customers, where `you` is the firm: `how do you verify identity`.
+fn is_done_by_a_firm(verb: &str) -> bool {
+    matches!(
+        verb,
+        "calculate"
+            | "verify"
+            | "store"
+            | "approve"
+            | "handle"
+            | "ship"
+            | "share"
+            | "charge"
+            | "screen"
+            | "select"
+            | "process"
+            | "protect"
+            | "collect"
             | "deliver"
     )
 }

@@ -133,7 +133,10 @@ impl Reader {
         } else {
             Class::Content
         };
-        let takes = base == "take" && self.reading.asks.how_long();
+        // `How long does it take to …`, `how long does renewal take`; what takes time to work is another matter than what works.
+        let takes = base == "take"
+            && self.reading.asks.how_long()
+            && (self.before == "it" || matches!(self.next.as_str(), "" | ","));
         self.push(class, base.into_owned(), word);
         if takes {
             self.make_optional();
@@ -167,13 +170,22 @@ impl Reader {
                 self.make_optional();
             }
             Role::Soft => {
+                // `Is there a safe way` is not `is it safe`.
+                let qualified = matches!(text, "way" | "ways")
+                    && !self.before.is_empty()
+                    && self
+                        .lexicon
+                        .word(&self.before)
+                        .is_none_or(|word| word.role.is_none());
                 let base = self.lexicon.base(text);
                 self.push(
                     Class::Content,
                     base.clone().into_owned(),
                     self.lexicon.word(&base).or(word),
                 );
-                self.make_optional();
+                if !qualified {
+                    self.make_optional();
+                }
                 if let Some(item) = self.reading.items.last_mut() {
                     item.passive =
                         self.since_be <= 3 && matches!(text, "needed" | "required" | "used");
