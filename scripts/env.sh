@@ -9,6 +9,8 @@ export TURNPIKE_ENVOY="${TURNPIKE_ENVOY:-$CACHE/bin/envoy}"
 export ORT_DYLIB_PATH="${ORT_DYLIB_PATH:-$CACHE/onnxruntime/libonnxruntime.so}"
 # Folder with model.onnx, tokenizer.json and config.json.
 export TURNPIKE_MODEL_DIR="${ENCODER_PATH:-$CACHE/models/all-MiniLM-L6-v2}"
+# Folder with a cross-encoder's model.onnx, tokenizer.json and config.json.
+export TURNPIKE_SECOND_OPINION_DIR="${TURNPIKE_SECOND_OPINION_DIR:-$CACHE/models/duplicate-questions}"
 # Python with the official clients of OpenAI and Anthropic.
 export TURNPIKE_CLIENTS_PYTHON="${TURNPIKE_CLIENTS_PYTHON:-$CACHE/clients/bin/python}"
 # Folder with turnpike_meter.wasm and turnpike_router.wasm.

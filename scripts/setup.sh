@@ -9,6 +9,6 @@ machine >/dev/null
 exec 9>"$CACHE/setup.lock"
 flock -n 9 || { say "another set-up is running; waiting for it" && flock 9; }
 
-for step in system-packages toolchain envoy onnxruntime encoder redis clients; do
+for step in system-packages toolchain envoy onnxruntime encoder second-opinion redis clients; do
     "$ROOT/scripts/$step.sh" || die "the step '$step' failed" "Run 'make setup' again when the above is resolved."
 done

@@ -6,8 +6,9 @@
 //! 2. By threshold, and by kind of pair at the default threshold.
 //! 3. Every `pairs.*.jsonl` in the folder that `TURNPIKE_PAIRS_DIR` names, if it is set: lines of `{"a", "b", "label"}`.
 //! 4. What a comparison takes.
-//! 5. What a second opinion makes of the pairs that are similar enough, and what it takes: with the cross-encoder in the folder that
-//!    `TURNPIKE_SECOND_OPINION_DIR` names, if it is set; `TURNPIKE_SECOND_OPINION_LABEL` names its label where it has several.
+//! 5. What a second opinion makes of the pairs that are similar enough, and what it takes: with the cross-encoder of
+//!    `models/duplicate-questions`, or the one in the folder that `TURNPIKE_SECOND_OPINION_DIR` names; `TURNPIKE_SECOND_OPINION_LABEL` names its
+//!    label where it has several.
 //!
 //! `TURNPIKE_SHOW_PAIRS=1` prints each pair with a wrong verdict.
 
@@ -21,17 +22,12 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use benches::report::{percentile_us, set_up};
 use turnpike_core::cache::SemanticCacheConfig;
-use turnpike_core::config::Precision;
-use turnpike_sidecar::cache::{SecondOpinion, agreement};
-use turnpike_sidecar::classifier::{LabelModel, RowScores};
-use turnpike_sidecar::model::{Model as _, TokenizedText};
-use turnpike_sidecar::onnx::{Device, ModelFiles, Source, runtime};
-use turnpike_sidecar::tokenizer::PairTokenizer;
+use turnpike_sidecar::cache::agreement;
 
 #[path = "../../sidecar/tests/cache_correctness/suite.rs"]
 mod suite;
 
-use suite::{Judged, MiniLm, committed, hits, pairs};
+use suite::{CrossEncoder, Judged, MiniLm, committed, hits, pairs};
 
 const THRESHOLDS: [f32; 6] = [0.75, 0.80, 0.85, 0.90, 0.95, 0.97];
 
@@ -66,10 +62,9 @@ fn report(default: f32) -> suite::Outcome<()> {
     let both: Vec<Judged> = development.into_iter().chain(held_out).collect();
     by_threshold("both parts", &both);
     by_kind(&both, default);
-    let adversarial = model.judge(committed("adversarial")?)?;
-    by_threshold("written to get past the rules", &adversarial);
-    by_reason(&adversarial, default);
+    let mut parts = vec![("both parts", both)];
     for (part, name) in [
+        ("adversarial", "written to get past the rules"),
         ("blind", "by somebody who did not know the rules"),
         ("rewordings", "by another one"),
         ("unseen", "by a third one, unseen"),
@@ -77,11 +72,15 @@ fn report(default: f32) -> suite::Outcome<()> {
         let judged = model.judge(committed(part)?)?;
         by_threshold(name, &judged);
         by_reason(&judged, default);
+        parts.push((name, judged));
     }
-    cost("committed pairs", &both);
+    let (_, both) = &parts[0];
+    cost("committed pairs", both);
     long_texts();
-    if let Some(folder) = std::env::var_os("TURNPIKE_SECOND_OPINION_DIR") {
-        second_opinions(&CrossEncoder::load(folder.into())?, &both, default)?;
+    let cross_encoder = CrossEncoder::load()?;
+    second_opinions(&cross_encoder, both, default)?;
+    for (name, judged) in &parts {
+        accepted(&cross_encoder, name, judged, default)?;
     }
     if let Some(folder) = std::env::var_os("TURNPIKE_PAIRS_DIR") {
         for path in pair_files(folder.into())? {
@@ -89,6 +88,7 @@ fn report(default: f32) -> suite::Outcome<()> {
             let name = path.file_stem().unwrap_or_default().to_string_lossy();
             by_threshold(&name, &judged);
             by_reason(&judged, default);
+            accepted(&cross_encoder, &name, &judged, default)?;
             cost(&name, &judged);
         }
     }
@@ -198,9 +198,13 @@ fn by_reason(judged: &[Judged], threshold: f32) {
 /// How many of those that similarity lets pass are refused as what.
 fn reasons(judged: &[&Judged], threshold: f32) -> String {
     let near = || judged.iter().filter(|j| j.similarity >= threshold);
-    let names: BTreeSet<&str> = near().filter_map(|j| j.refused).collect();
+    let names: BTreeSet<&str> = near()
+        .filter_map(|j| j.refused.map(|why| why.name()))
+        .collect();
     let counts = names.into_iter().map(|name| {
-        let count = near().filter(|j| j.refused == Some(name)).count();
+        let count = near()
+            .filter(|j| j.refused.is_some_and(|why| why.name() == name))
+            .count();
         format!("{name} {count}")
     });
     counts.collect::<Vec<_>>().join(", ")
@@ -247,64 +251,13 @@ fn long_texts() {
     );
 }
 
-/// Tokens of a pair that are read.
-const PAIR_TOKENS: usize = 512;
-
 /// Candidates of a lookup at most, each of them in both orders.
 const MOST_CANDIDATES: usize = 4;
 
 const OPINION_THRESHOLDS: [f32; 5] = [0.1, 0.3, 0.5, 0.7, 0.9];
 
-/// A model that reads two questions at once.
-struct CrossEncoder {
-    tokenizer: PairTokenizer,
-    model: LabelModel,
-    label: usize,
-}
-
-impl CrossEncoder {
-    fn load(folder: PathBuf) -> suite::Outcome<Self> {
-        let files = ModelFiles::find(&Source::Folder(folder), Precision::Fp32)?;
-        let label = std::env::var("TURNPIKE_SECOND_OPINION_LABEL").ok();
-        let label = SecondOpinion::label(label.as_deref(), &files.labels)?;
-        // The encoder has loaded the library.
-        let environment = runtime::environment(None)?;
-        let most = files.max_tokens.unwrap_or(PAIR_TOKENS).min(PAIR_TOKENS);
-        Ok(Self {
-            tokenizer: PairTokenizer::from_file(&files.tokenizer, most)?,
-            model: LabelModel::load(&environment, &files, Device::Cpu, 0)?,
-            label,
-        })
-    }
-
-    /// The lower probability of both orders, for each pair that can be read; all pairs in one forward.
-    fn judge(&self, pairs: &[&Judged]) -> suite::Outcome<Vec<Option<f32>>> {
-        let mut rows: Vec<TokenizedText> = Vec::new();
-        let mut readable = Vec::new();
-        for Judged { pair, .. } in pairs {
-            let orders = [(&pair.a, &pair.b), (&pair.b, &pair.a)];
-            let read = orders.map(|(first, second)| self.tokenizer.tokenize(first, second));
-            let [one, other] = read;
-            let both = one?.zip(other?);
-            readable.push(both.is_some());
-            rows.extend(both.into_iter().flat_map(|(one, other)| [one, other]));
-        }
-        if rows.is_empty() {
-            return Ok(vec![None; pairs.len()]);
-        }
-        let scores = self.model.forward(&rows.iter().collect::<Vec<_>>())?;
-        let scores = scores.into_iter().filter_map(|scores| match scores {
-            RowScores::Text(labels) => labels.get(self.label).copied(),
-            RowScores::Tokens(_) => None,
-        });
-        let scores: Vec<f32> = scores.collect();
-        let mut lowest = scores.chunks_exact(2).map(|both| both[0].min(both[1]));
-        Ok(readable
-            .into_iter()
-            .map(|is_readable| is_readable.then(|| lowest.next()).flatten())
-            .collect())
-    }
-}
+/// The last one is reached by none: what the rules do alone.
+const ACCEPT_THRESHOLDS: [f32; 9] = [0.5, 0.7, 0.8, 0.9, 0.95, 0.97, 0.98, 0.99, 1.1];
 
 /// Among the pairs from `threshold` on: what a second opinion leaves of the hits, behind the rules and in their place.
 fn second_opinions(model: &CrossEncoder, judged: &[Judged], threshold: f32) -> suite::Outcome<()> {
@@ -361,5 +314,42 @@ fn second_opinions(model: &CrossEncoder, judged: &[Judged], threshold: f32) -> s
         percentile_us(&mut of_most, 0.50),
         percentile_us(&mut of_most, 0.99)
     );
+    Ok(())
+}
+
+/// What hits when the model is asked about the pairs that the rules do not understand, behind what these accept.
+fn accepted(
+    model: &CrossEncoder,
+    name: &str,
+    judged: &[Judged],
+    threshold: f32,
+) -> suite::Outcome<()> {
+    let open: Vec<&Judged> = judged.iter().filter(|j| j.is_open(threshold)).collect();
+    let mut opinions = Vec::with_capacity(open.len());
+    for pair in &open {
+        opinions.extend(model.judge(&[*pair])?);
+    }
+    println!(
+        "{name} at {threshold}: the rules accept, or do not understand and the model accepts; {} of {} pairs are not understood",
+        open.len(),
+        judged.len()
+    );
+    println!(
+        "  {:<10} {:>16} {:>16}",
+        "opinion", "paraphrases", "hard negatives"
+    );
+    let cell = |same, least: f32| {
+        let (by_rules, all) = hits(judged, same, threshold, true);
+        let by_model = open.iter().zip(&opinions).filter(|(j, opinion)| {
+            j.pair.same == same && opinion.is_some_and(|opinion| opinion >= least)
+        });
+        let found = by_rules + by_model.count();
+        format!("{found:>5} {}", percent((found, all)))
+    };
+    for least in ACCEPT_THRESHOLDS {
+        let (paraphrases, negatives) = (cell(true, least), cell(false, least));
+        println!("  {least:<10.2} {paraphrases:>16} {negatives:>16}");
+    }
+    println!();
     Ok(())
 }

@@ -50,6 +50,8 @@ pub struct Metrics {
     lookups: Family<LookupLabels, Counter>,
     shed: Family<ShedLabels, Counter>,
     candidates_turned_down: Family<ShedLabels, Counter>,
+    /// Hits that the rules did not understand and a model accepted.
+    pub second_opinion_hits: Counter,
     coalesced: Family<LookupLabels, Counter>,
     /// Requests in progress.
     pub requests_in_progress: Gauge,
@@ -85,6 +87,7 @@ impl Default for Metrics {
             lookups: Family::default(),
             shed: Family::default(),
             candidates_turned_down: Family::default(),
+            second_opinion_hits: Counter::default(),
             coalesced: Family::default(),
             requests_in_progress: Gauge::default(),
             queues: Queues::default(),
@@ -118,6 +121,7 @@ impl Metrics {
         r.register_with_unit("stage_duration", "Time of a request's stages", Unit::Seconds, self.stages.clone());
         r.register("cache_lookups", "Cache lookups, by result", self.lookups.clone());
         r.register("cache_candidates_turned_down", "Stored questions that resemble the asked one and differ from it in what counts, by what", self.candidates_turned_down.clone());
+        r.register("cache_second_opinion_hits", "Hits whose questions the rules did not understand and the second opinion called the same", self.second_opinion_hits.clone());
         r.register("cache_coalesced", "Requests that waited for the answer to the same one, by whether they got it: hit, miss", self.coalesced.clone());
         r.register("requests_shed", "Requests refused with 503, by reason", self.shed.clone());
         r.register("requests_in_progress", "Requests in progress", self.requests_in_progress.clone());

@@ -1,18 +1,19 @@
-//! A second opinion on two questions that similarity and [`super::agreement`] let pass: a cross-encoder, which reads both at once.
+//! A second opinion on two questions that are similar: a cross-encoder, which reads both at once.
 //!
-//! 1. Asked about candidates below a similarity alone: above it, the encoder and the rules are enough.
+//! 1. What [`super::agreement`] accepts, it may turn down: it is asked about candidates below a similarity alone; above it, the encoder and the
+//!    rules are enough. What the rules do not understand, it may accept, if configured. What they refuse for a known difference is never
+//!    shown to it.
 //! 2. Each pair is read in both orders, and the lower probability counts. A model for paraphrases is not symmetric, though it should
 //!    be; one for entailment must not be: two questions mean the same where each follows from the other. A mean would let a sure "yes"
 //!    in one order outvote a "no" in the other.
 //! 3. What the model cannot read whole, or has not read in time, has no opinion: the candidate is turned down.
-//!
-//! It cannot overrule the rules: what they refuse is never shown to it.
 
 use std::sync::Arc;
 
 use tokio::time::Instant;
 use turnpike_core::cache::SecondOpinionConfig;
 
+use super::agreement::Disagreement;
 use crate::batching::{InferenceError, Priority};
 use crate::classifier::CrossEncoder;
 
@@ -24,6 +25,7 @@ pub struct SecondOpinion {
     label: usize,
     threshold: f32,
     below_similarity: f32,
+    accept_threshold: Option<f32>,
 }
 
 /// What it says of two questions.
@@ -46,6 +48,7 @@ impl SecondOpinion {
             label,
             threshold: config.threshold,
             below_similarity: config.below_similarity,
+            accept_threshold: config.accept_threshold,
         }
     }
 
@@ -74,44 +77,53 @@ impl SecondOpinion {
         self.model.labels()
     }
 
-    /// Whether a candidate of this similarity needs it.
+    /// The probability that a candidate of this similarity needs which the rules accept; `None` if it needs no opinion.
     #[must_use]
-    pub fn is_needed(&self, similarity: f32) -> bool {
+    pub fn least_of_accepted(&self, similarity: f32) -> Option<f32> {
         // Of what is no number nothing is known.
-        similarity < self.below_similarity || similarity.is_nan()
+        let is_needed = similarity < self.below_similarity || similarity.is_nan();
+        is_needed.then_some(self.threshold)
     }
 
-    /// What it says of `asked` beside each of `stored`, all of them in one go.
+    /// The probability that a candidate needs which the rules refuse; `None` if it is never served.
+    #[must_use]
+    pub fn least_of_refused(&self, why: Disagreement) -> Option<f32> {
+        self.accept_threshold.filter(|_| !why.is_certain())
+    }
+
+    /// What it says of `asked` beside each of `stored`, all of them in one go. With each stored question, the probability that it needs.
     ///
     /// # Errors
     /// [`InferenceError`]: then there is no opinion on any of them.
     pub async fn opinions(
         &self,
         asked: &str,
-        stored: &[Arc<str>],
+        stored: &[(Arc<str>, f32)],
         deadline: Instant,
     ) -> Result<Vec<Opinion>, InferenceError> {
         let asked: Arc<str> = asked.into();
-        let both_orders = stored.iter().flat_map(|stored| {
+        let both_orders = stored.iter().flat_map(|(stored, _)| {
             let (asked, stored) = (Arc::clone(&asked), Arc::clone(stored));
             [(Arc::clone(&asked), Arc::clone(&stored)), (stored, asked)]
         });
         let pairs = both_orders.collect();
         let found = self.model.probabilities(pairs, Priority::Route, deadline);
         let found = found.await?;
+        let least = stored.iter().map(|(_, least)| *least);
         Ok(found
             .chunks_exact(2)
-            .map(|orders| self.opinion(orders))
+            .zip(least)
+            .map(|(orders, least)| self.opinion(orders, least))
             .collect())
     }
 
-    fn opinion(&self, orders: &[Option<Vec<f32>>]) -> Opinion {
+    fn opinion(&self, orders: &[Option<Vec<f32>>], least: f32) -> Opinion {
         let of_order = |order: &Option<Vec<f32>>| order.as_ref()?.get(self.label).copied();
         let read: Option<Vec<f32>> = orders.iter().map(of_order).collect();
         match read {
             None => Opinion::Unreadable,
             // What is no number reaches nothing.
-            Some(both) if both.iter().all(|p| *p >= self.threshold) => Opinion::Same,
+            Some(both) if both.iter().all(|p| *p >= least) => Opinion::Same,
             Some(_) => Opinion::Different,
         }
     }

@@ -12,6 +12,7 @@ use turnpike_core::sidecar::{
 };
 
 use super::engine::{Analyzed, AnswersByName, Engine, Wanted};
+use super::second_opinion::Verdict;
 use super::store::log_failure;
 use super::{Ready, Service, readable};
 use crate::answer::{self, Form, Stamp};
@@ -297,20 +298,24 @@ impl Service {
             if candidate.similarity < query.threshold || candidate.age > query.max_age {
                 return None;
             }
-            if let Err(why) = agreement::compare_read(text, read.as_ref(), &candidate.question) {
-                self.metrics.turned_down(why.name());
-                return None;
+            let rules = agreement::compare_read(text, read.as_ref(), &candidate.question);
+            match Verdict::of(&ready.engine, candidate, rules) {
+                Verdict::Same(candidate) => return query.hit(store, candidate),
+                Verdict::Doubtful(candidate) => doubtful.push(candidate),
+                Verdict::Different(why) => self.metrics.turned_down(why.name()),
             }
-            if ready.engine.needs_second_opinion(candidate.similarity) {
-                doubtful.push(candidate);
-                return None;
-            }
-            query.hit(store, candidate)
+            None
         });
         self.metrics.observe(Stage::Cache, started_at.elapsed());
         if hit.is_none() && !doubtful.is_empty() {
             let confirmed = self.confirmed(ready, text, doubtful, deadline).await;
-            hit = confirmed.into_iter().find_map(|c| query.hit(store, c));
+            hit = confirmed.into_iter().find_map(|confirmed| {
+                let hit = query.hit(store, confirmed.candidate)?;
+                if confirmed.by_model_alone {
+                    self.metrics.second_opinion_hits.inc();
+                }
+                Some(hit)
+            });
         }
         timing.cache_us += micros(started_at.elapsed());
         if hit.is_some() {

@@ -223,14 +223,6 @@ impl Engine {
         self.second_opinion.as_ref()
     }
 
-    /// Whether a stored question of this similarity to the asked one is served only with a second opinion.
-    #[must_use]
-    pub fn needs_second_opinion(&self, similarity: f32) -> bool {
-        self.second_opinion
-            .as_ref()
-            .is_some_and(|second_opinion| second_opinion.is_needed(similarity))
-    }
-
     /// Names of all that has metrics of its own beside the encoder.
     pub(super) fn models(&self) -> Vec<String> {
         let second_opinion = self

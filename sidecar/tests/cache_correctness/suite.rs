@@ -15,11 +15,13 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use turnpike_core::config::Precision;
-use turnpike_sidecar::cache::agreement;
+use turnpike_sidecar::cache::SecondOpinion;
+use turnpike_sidecar::cache::agreement::{self, Disagreement};
+use turnpike_sidecar::classifier::{LabelModel, RowScores};
 use turnpike_sidecar::encoder::{Embedding, OnnxEncoder};
-use turnpike_sidecar::model::Model as _;
+use turnpike_sidecar::model::{Model as _, TokenizedText};
 use turnpike_sidecar::onnx::{Device, ModelFiles, Source, runtime};
-use turnpike_sidecar::tokenizer::TextTokenizer;
+use turnpike_sidecar::tokenizer::{PairTokenizer, TextTokenizer};
 
 pub(crate) type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -52,14 +54,20 @@ fn unnamed() -> String {
 pub(crate) struct Judged {
     pub(crate) pair: Pair,
     pub(crate) similarity: f32,
-    /// Why it is refused, as a metric names it.
-    pub(crate) refused: Option<&'static str>,
+    /// Why the rules refuse it.
+    pub(crate) refused: Option<Disagreement>,
 }
 
 impl Judged {
     /// Whether the cache would serve one for the other.
     pub(crate) fn is_hit(&self, threshold: f32, guarded: bool) -> bool {
         self.similarity >= threshold && !(guarded && self.refused.is_some())
+    }
+
+    /// Whether a model may accept it that is asked about what the rules do not understand.
+    pub(crate) fn is_open(&self, threshold: f32) -> bool {
+        let is_uncertain = self.refused.is_some_and(|why| !why.is_certain());
+        self.similarity >= threshold && is_uncertain
     }
 }
 
@@ -126,11 +134,71 @@ impl MiniLm {
             .map(|pair| {
                 Ok(Judged {
                     similarity: similarity(&pair).ok_or("a text without an embedding")?,
-                    refused: agreement::compare(&pair.a, &pair.b).err().map(|d| d.name()),
+                    refused: agreement::compare(&pair.a, &pair.b).err(),
                     pair,
                 })
             })
             .collect()
+    }
+}
+
+/// Tokens of a pair that are read.
+const PAIR_TOKENS: usize = 512;
+
+/// A model that reads two questions at once: the one of `models/duplicate-questions`, or another one in `TURNPIKE_SECOND_OPINION_DIR`.
+pub(crate) struct CrossEncoder {
+    tokenizer: PairTokenizer,
+    model: LabelModel,
+    label: usize,
+}
+
+impl CrossEncoder {
+    pub(crate) fn load() -> Outcome<Self> {
+        let folder = from_env(
+            "TURNPIKE_SECOND_OPINION_DIR",
+            ".cache/models/duplicate-questions",
+        );
+        let library = from_env("ORT_DYLIB_PATH", ".cache/onnxruntime/libonnxruntime.so");
+        let label = std::env::var("TURNPIKE_SECOND_OPINION_LABEL").ok();
+        let loaded = || -> Outcome<Self> {
+            let files = ModelFiles::find(&Source::Folder(folder), Precision::Fp32)?;
+            let environment = runtime::environment(Some(&library))?;
+            let most = files.max_tokens.unwrap_or(PAIR_TOKENS).min(PAIR_TOKENS);
+            Ok(Self {
+                label: SecondOpinion::label(label.as_deref(), &files.labels)?,
+                tokenizer: PairTokenizer::from_file(&files.tokenizer, most)?,
+                model: LabelModel::load(&environment, &files, Device::Cpu, 0)?,
+            })
+        };
+        loaded().map_err(|e| format!("{e}; run: make setup").into())
+    }
+
+    /// The lower probability of both orders, for each pair that can be read; all pairs in one forward.
+    pub(crate) fn judge(&self, pairs: &[&Judged]) -> Outcome<Vec<Option<f32>>> {
+        let mut rows: Vec<TokenizedText> = Vec::new();
+        let mut readable = Vec::new();
+        for Judged { pair, .. } in pairs {
+            let orders = [(&pair.a, &pair.b), (&pair.b, &pair.a)];
+            let read = orders.map(|(first, second)| self.tokenizer.tokenize(first, second));
+            let [one, other] = read;
+            let both = one?.zip(other?);
+            readable.push(both.is_some());
+            rows.extend(both.into_iter().flat_map(|(one, other)| [one, other]));
+        }
+        if rows.is_empty() {
+            return Ok(vec![None; pairs.len()]);
+        }
+        let scores = self.model.forward(&rows.iter().collect::<Vec<_>>())?;
+        let scores = scores.into_iter().filter_map(|scores| match scores {
+            RowScores::Text(labels) => labels.get(self.label).copied(),
+            RowScores::Tokens(_) => None,
+        });
+        let scores: Vec<f32> = scores.collect();
+        let mut lowest = scores.chunks_exact(2).map(|both| both[0].min(both[1]));
+        Ok(readable
+            .into_iter()
+            .map(|is_readable| is_readable.then(|| lowest.next()).flatten())
+            .collect())
     }
 }
 

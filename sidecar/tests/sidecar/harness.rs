@@ -40,6 +40,14 @@ pub(crate) fn model_folder() -> PathBuf {
     from_env("TURNPIKE_MODEL_DIR", ".cache/models/all-MiniLM-L6-v2")
 }
 
+/// The cross-encoder of `models/duplicate-questions`.
+pub(crate) fn second_opinion_folder() -> PathBuf {
+    from_env(
+        "TURNPIKE_SECOND_OPINION_DIR",
+        ".cache/models/duplicate-questions",
+    )
+}
+
 pub(crate) fn onnxruntime() -> PathBuf {
     from_env("ORT_DYLIB_PATH", ".cache/onnxruntime/libonnxruntime.so")
 }

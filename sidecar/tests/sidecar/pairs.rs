@@ -16,7 +16,7 @@ use turnpike_sidecar::metrics::Metrics;
 use turnpike_sidecar::onnx::{Device, ModelFiles, Source, runtime};
 use turnpike_sidecar::tokenizer::PairTokenizer;
 
-use crate::harness::{Outcome, model_folder, onnxruntime, root};
+use crate::harness::{Outcome, model_folder, onnxruntime, root, second_opinion_folder};
 use crate::reference::{assert_close, expected, numbers};
 use crate::word_pieces::any_text;
 
@@ -118,14 +118,14 @@ fn any_two_texts_have_the_tokens_and_type_ids_of_the_reference() -> Outcome<()> 
     Ok(())
 }
 
-fn load(model: &str) -> Outcome<(CrossEncoder, PairTokenizer)> {
-    let files = ModelFiles::find(&Source::Folder(folder(model)), Precision::Fp32)?;
+fn load(folder: PathBuf) -> Outcome<(CrossEncoder, PairTokenizer)> {
+    let files = ModelFiles::find(&Source::Folder(folder), Precision::Fp32)?;
     let environment = runtime::environment(Some(&onnxruntime()))?;
     let loaded = LabelModel::load(&environment, &files, Device::Cpu, 1)?;
     let most = files.max_tokens.ok_or("no limit")?;
     let tokenizer = || PairTokenizer::from_file(&files.tokenizer, most);
     let cross_encoder = CrossEncoder::new(
-        model,
+        "pairs",
         files.labels.clone(),
         tokenizer()?,
         Arc::new(loaded),
@@ -152,7 +152,7 @@ fn ids(value: &Value) -> Vec<u32> {
 async fn pairs_have_the_tokens_and_probabilities_of_transformers_alone_and_in_a_batch()
 -> Outcome<()> {
     for model in MODELS {
-        let (cross_encoder, tokenizer) = load(model)?;
+        let (cross_encoder, tokenizer) = load(folder(model))?;
         let unknown = unknown_token(model)?;
         let mut rows = Vec::new();
         let mut pairs = Vec::new();
@@ -187,5 +187,28 @@ async fn pairs_have_the_tokens_and_probabilities_of_transformers_alone_and_in_a_
             }
         }
     }
+    Ok(())
+}
+
+/// `models/duplicate-questions/report.py` wrote what is expected, by the network that was trained.
+#[tokio::test]
+async fn the_shipped_model_gives_the_probabilities_of_its_training() -> Outcome<()> {
+    let (cross_encoder, _) = load(second_opinion_folder())?;
+    assert_eq!(cross_encoder.labels(), ["same"]);
+    let file = root().join("models/duplicate-questions/parity.jsonl");
+    let mut read = 0;
+    for line in std::fs::read_to_string(file)?.lines() {
+        let row: Value = serde_json::from_str(line)?;
+        let [a, b] = ["a", "b"].map(|key| row[key].as_str().unwrap_or_default());
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let pair = vec![(a.into(), b.into())];
+        let found = cross_encoder.probabilities(pair, Priority::Bulk, deadline);
+        let found = found.await?.pop().flatten().ok_or("unread")?;
+        let found: Vec<f64> = found.into_iter().map(f64::from).collect();
+        let expected = row["probability"].as_f64().ok_or("no probability")?;
+        assert_close(&found, &[expected], &row);
+        read += 1;
+    }
+    assert!(read >= 50, "{read} pairs");
     Ok(())
 }

@@ -176,6 +176,82 @@ async fn nobody_is_asked_about_the_same_text_a_very_similar_one_or_what_the_rule
     Ok(())
 }
 
+/// What the rules do not understand beside [`STORED`]; a cosine of 0.90.
+const REWORDED: &str = "Steps for wiping my router back to factory settings";
+
+#[tokio::test]
+async fn what_the_rules_do_not_understand_is_a_hit_if_both_orders_reach_the_accept_threshold()
+-> Outcome<()> {
+    for (accept_threshold, scores, status, rows) in [
+        (Some(0.8), [0.9, 0.8], "hit", 2),
+        (Some(0.8), [0.9, 0.79], "miss", 2),
+        (Some(0.8), [0.79, 0.9], "miss", 2),
+        (None, [1.0, 1.0], "miss", 0),
+    ] {
+        let model = Scripted::new(move |_| Ok(scores.to_vec()));
+        let second_opinion = SecondOpinionConfig {
+            accept_threshold,
+            ..asked_always()
+        };
+        let sidecar = start(&config()?, &second_opinion, &model, 128).await?;
+        store(&sidecar, STORED, BODY).await?;
+        let answer = analyze(&sidecar, REWORDED).await?;
+        assert_eq!(answer["cache"]["status"], status, "{scores:?}");
+        assert_eq!(model.rows(), rows, "{scores:?}");
+        let accepted = f64::from(u8::from(status == "hit"));
+        let metric = "turnpike_sidecar_cache_second_opinion_hits_total";
+        assert_eq!(sidecar.metric(metric).await?, accepted, "{scores:?}");
+        let asked = f64::from(u8::from(rows > 0));
+        let by_model = turned_down(&sidecar, "second_opinion").await?;
+        assert_eq!(by_model, asked - accepted, "{scores:?}");
+        // Its own threshold counts for what the rules accept.
+        assert_eq!(analyze(&sidecar, ASKED).await?["cache"]["status"], "hit");
+        assert_eq!(sidecar.metric(metric).await?, accepted, "{scores:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn nobody_is_asked_about_a_known_difference_and_a_sure_hit_comes_first() -> Outcome<()> {
+    let model = Scripted::saying(1.0);
+    let accepting = SecondOpinionConfig {
+        accept_threshold: Some(0.5),
+        below_similarity: 0.0,
+        ..asked_always()
+    };
+    let sidecar = start(&config()?, &accepting, &model, 128).await?;
+    for (stored, asked, reason) in [
+        (
+            "How do I turn on dark mode in the settings?",
+            "How do I turn off dark mode in the settings?",
+            "polarity",
+        ),
+        (
+            "Does the train leave at 9 in the morning?",
+            "Does the train leave at 8 in the morning?",
+            "number",
+        ),
+        (
+            "How long is the flight from Oslo to Rome?",
+            "How long is the flight from Oslo to Milan?",
+            "entity",
+        ),
+    ] {
+        store(&sidecar, stored, BODY).await?;
+        let answer = analyze(&sidecar, asked).await?;
+        assert_eq!(answer["cache"]["status"], "miss", "{asked}");
+        assert_eq!(turned_down(&sidecar, reason).await?, 1.0, "{asked}");
+    }
+    store(&sidecar, STORED, &BODY.replace("Hold it.", "reworded")).await?;
+    let sure = "Steps for wiping my router back to factory settings, please";
+    store(&sidecar, sure, &BODY.replace("Hold it.", "sure")).await?;
+    let answer = analyze(&sidecar, REWORDED).await?;
+    let body = answer["cache"]["body"].as_str().unwrap_or_default();
+    assert!(body.contains("sure"), "{answer}");
+    assert_eq!(model.rows(), 0);
+    Ok(())
+}
+
 #[tokio::test]
 async fn all_candidates_are_judged_together_and_the_best_that_passes_is_served() -> Outcome<()> {
     // The rows are two for each candidate, the most similar candidate first.

@@ -92,8 +92,12 @@ pub struct SecondOpinionConfig {
     pub label: Option<String>,
     /// Probability from which two questions count as the same, whichever comes first; above 0, at most 1.
     pub threshold: f32,
-    /// Cosine similarity from which a stored question needs no second opinion, 0 to 1.
+    /// Cosine similarity from which a stored question that the rules accept needs no second opinion, 0 to 1.
     pub below_similarity: f32,
+    /// Probability from which a stored question counts as the same that the rules do not understand, whichever comes first; above 0,
+    /// at most 1. Without it, such a question never does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accept_threshold: Option<f32>,
 }
 
 impl Default for SecondOpinionConfig {
@@ -105,6 +109,7 @@ impl Default for SecondOpinionConfig {
             label: None,
             threshold: 0.5,
             below_similarity: 0.95,
+            accept_threshold: None,
         }
     }
 }

@@ -73,20 +73,25 @@ impl Config {
         if let Some(label) = &second_opinion.label {
             c.not_empty(format!("{AT}.label"), label);
         }
-        let threshold = second_opinion.threshold;
-        // At 0 every pair would be the same. Not a number is in no range.
-        if !(threshold > 0.0 && threshold <= 1.0) {
-            c.error(
-                format!("{AT}.threshold"),
-                format!("must be above 0 and at most 1, got {threshold}"),
-            );
+        let thresholds = [
+            ("threshold", Some(second_opinion.threshold)),
+            ("accept_threshold", second_opinion.accept_threshold),
+        ];
+        for (key, threshold) in thresholds {
+            // At 0 every pair would be the same. Not a number is in no range.
+            if let Some(threshold) = threshold.filter(|t| !(*t > 0.0 && *t <= 1.0)) {
+                c.error(
+                    format!("{AT}.{key}"),
+                    format!("must be above 0 and at most 1, got {threshold}"),
+                );
+            }
         }
         let below = second_opinion.below_similarity;
         let at = format!("{AT}.below_similarity");
         let least = self.least_similarity();
         if !(0.0..=1.0).contains(&below) {
             c.unit_interval(&at, below);
-        } else if below <= least {
+        } else if below <= least && second_opinion.accept_threshold.is_none() {
             c.error(
                 at,
                 format!(

@@ -1,7 +1,8 @@
 //! Finds each item of one text in the other, and whether two of them changed places.
 //!
 //! 1. Items match by their form, or by a sense that their words share; names, numbers, quotes and code by their form alone.
-//! 2. What is left over on both sides disagrees; on one side alone only what is optional may be left over.
+//! 2. What is left over on both sides disagrees; on one side alone only what is optional may be left over. Where nothing but ordinary words
+//!    is left over, the texts are not understood: they may still say the same.
 //! 3. Two items changed places when their order is the other way round and each stands where the other stood: behind the same
 //!    preposition, or beside the same neighbour (`A beats B`, `from A to B`). A phrase that moved as a whole is none of that, and neither
 //!    are things joined by `and` or `or`.
@@ -28,12 +29,14 @@ const DIRECTED: [&str; 4] = ["from", "to", "than", "by"];
 pub(super) struct Alignment {
     pub(super) asked: Vec<Option<usize>>,
     pub(super) stored: Vec<Option<usize>>,
+    /// Whether no ordinary word is without a match.
+    pub(super) is_whole: bool,
 }
 
 /// Matches the items.
 ///
 /// # Errors
-/// The kind of the first item without a match.
+/// The kind of the first item without a match that is no ordinary word.
 pub(super) fn align(asked: &[Item], stored: &[Item]) -> Result<Alignment, Disagreement> {
     // Callers choose the keys, of which [`super::MAX_BYTES`] leaves some thousands at most: a hash that is fast will do.
     let mut numbers: HashMap<(&str, bool), usize, RandomState> = HashMap::default();
@@ -63,13 +66,13 @@ pub(super) fn align(asked: &[Item], stored: &[Item]) -> Result<Alignment, Disagr
     let (left_a, left_b) = (left_over(asked, &a), left_over(stored, &b));
     // Leftovers on both sides are a substitution; one side's may only say what goes without saying.
     let substituted = !left_a.is_empty() && !left_b.is_empty();
-    let missing = left_a
-        .iter()
-        .chain(&left_b)
-        .find(|item| substituted || !item.optional);
-    match missing {
-        Some(item) => Err(reason(item, &left_a, &left_b)),
+    let missing = left_a.iter().chain(&left_b);
+    let missing = missing.filter(|item| substituted || !item.optional);
+    let reasons: Vec<Disagreement> = missing.map(|item| reason(item, &left_a, &left_b)).collect();
+    match reasons.iter().find(|reason| reason.is_certain()) {
+        Some(reason) => Err(*reason),
         None => Ok(Alignment {
+            is_whole: reasons.is_empty(),
             asked: a,
             stored: b,
         }),
@@ -104,7 +107,7 @@ fn match_senses(
     };
     let (free_a, free_b) = (free(a), free(b));
     if free_a.len().max(free_b.len()) > MAX_LEFT_OVER {
-        return Err(Disagreement::Content);
+        return Err(Disagreement::Length);
     }
     let of_a = free_a.iter().flat_map(|i| (0..b.len()).map(|j| (*i, j)));
     let of_b = free_b.iter().flat_map(|j| (0..a.len()).map(|i| (i, *j)));
@@ -178,11 +181,10 @@ fn one_edit(a: &str, b: &str) -> bool {
 
 /// The name of what `item` is, seen with the leftovers that may stand in its place.
 fn reason(item: &Item, left_a: &[&Item], left_b: &[&Item]) -> Disagreement {
-    let opposed = left_a.iter().any(|a| {
-        left_b
-            .iter()
-            .any(|b| a.word.is_some_and(|w| w.opposes(&b.text)))
-    });
+    let opposes = |one: &Item, other: &Item| one.word.is_some_and(|word| word.opposes(&other.text));
+    let opposed = left_a
+        .iter()
+        .any(|a| left_b.iter().any(|b| opposes(a, b) || opposes(b, a)));
     match item.class {
         Class::Number => Disagreement::Number,
         Class::Unit => Disagreement::Unit,

@@ -81,10 +81,10 @@ pub enum Disagreement {
     /// Large, larger, largest.
     #[error("the degree of a property")]
     Degree,
-    /// Any other word, or the form of the answer.
+    /// Any other word without a match, and nothing else that is known.
     #[error("a word")]
     Content,
-    /// Texts that are too long to be compared.
+    /// Texts that are too long to be compared, or have too much without a match.
     #[error("the text, which is long")]
     Length,
 }
@@ -106,6 +106,13 @@ impl Disagreement {
         Self::Content,
         Self::Length,
     ];
+
+    /// Whether the rules know that the questions differ. Else they have a word that they found no match for, and all that they know of is the
+    /// same: a model may know more.
+    #[must_use]
+    pub const fn is_certain(self) -> bool {
+        !matches!(self, Self::Content)
+    }
 
     /// The label of a metric.
     #[must_use]
@@ -173,12 +180,14 @@ impl<'t> Question<'t> {
         check_numbers(a, b)?;
         if a.items.is_empty() && b.items.is_empty() {
             // Nothing but function words: "who are you" and "who am I".
-            return ensure(same_words(self.text, stored.text), Disagreement::Content);
+            return ensure(same_words(self.text, stored.text), Disagreement::Question);
         }
         let alignment = align::align(&a.items, &b.items)?;
         alignment.check_degrees(&a.items, &b.items)?;
         alignment.check_places(&a.items, &b.items)?;
         check_negated(a, b)?;
+        // The last of all: nothing else is known to differ.
+        ensure(alignment.is_whole, Disagreement::Content)?;
         alignment.check_sequence(a, b)
     }
 }

@@ -93,6 +93,17 @@ semantic_cache.second_opinion.threshold: must be above 0 and at most 1, got 1.5
 semantic_cache.second_opinion.below_similarity: must be above 0.9, the lowest `similarity_threshold`, or no question is ever checked; got 0.9"
     );
     assert_eq!(
+        wrong("{path: x, accept_threshold: 0, below_similarity: 0}", ""),
+        "semantic_cache.second_opinion.accept_threshold: must be above 0 and at most 1, got 0"
+    );
+    assert_eq!(
+        wrong("{path: x, accept_threshold: .nan}", ""),
+        "semantic_cache.second_opinion.accept_threshold: must be above 0 and at most 1, got NaN"
+    );
+    // What the rules accept is served as it is, and the model asked about the rest.
+    let accepts = "{path: x, accept_threshold: 0.9, below_similarity: 0}";
+    assert_eq!(check(accepts, ""), Ok(()));
+    assert_eq!(
         wrong("{path: x, treshold: 0.9}", ""),
         "semantic_cache.second_opinion.treshold: unknown key `treshold`; did you mean `threshold`?"
     );
