@@ -193,7 +193,8 @@ fn reason(item: &Item, left_a: &[&Item], left_b: &[&Item]) -> Disagreement {
         Class::Code => Disagreement::Code,
         _ if opposed => Disagreement::Polarity,
         Class::Entity => Disagreement::Entity,
-        Class::Content | Class::Form => Disagreement::Content,
+        Class::Form => Disagreement::Question,
+        Class::Content => Disagreement::Content,
     }
 }
 

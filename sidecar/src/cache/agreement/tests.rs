@@ -366,7 +366,46 @@ fn a_word_on_one_side_alone_disagrees() {
         "Is sushi safe during pregnancy?",
         Disagreement::Content,
     );
-    disagree("Who are you?", "Who am I?", Disagreement::Content);
+    disagree("Who are you?", "Who am I?", Disagreement::Question);
+}
+
+#[test]
+fn a_word_without_a_match_is_named_where_nothing_else_is_known_to_differ() {
+    for (a, b, why) in [
+        (
+            "How do I mend a leaking garden hose?",
+            "How do I seal a leaking garden hose?",
+            Disagreement::Content,
+        ),
+        (
+            "How do I mend a leaking garden hose in Kenya?",
+            "How do I seal a leaking garden hose in Ghana?",
+            Disagreement::Entity,
+        ),
+        (
+            "How do I mend a hose within 3 days?",
+            "How do I seal a hose within 5 days?",
+            Disagreement::Number,
+        ),
+        (
+            "Which tent keeps the largest dog dry?",
+            "Which shelter keeps the large dog dry?",
+            Disagreement::Degree,
+        ),
+        (
+            "How do I ship a tent from Rome to Oslo?",
+            "How do I move a tent from Oslo to Rome?",
+            Disagreement::Order,
+        ),
+        (
+            "List the causes of the war.",
+            "Explain the causes of the war.",
+            Disagreement::Question,
+        ),
+    ] {
+        disagree(a, b, why);
+        assert_eq!(why.is_certain(), why != Disagreement::Content);
+    }
 }
 
 #[test]
