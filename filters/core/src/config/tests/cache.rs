@@ -97,8 +97,8 @@ semantic_cache.second_opinion.below_similarity: must be above 0.9, the lowest `s
         "semantic_cache.second_opinion.accept_threshold: must be above 0 and at most 1, got 0"
     );
     assert_eq!(
-        wrong("{path: x, accept_threshold: .nan}", ""),
-        "semantic_cache.second_opinion.accept_threshold: must be above 0 and at most 1, got NaN"
+        wrong("{path: x, accept_threshold: 1.5}", ""),
+        "semantic_cache.second_opinion.accept_threshold: must be above 0 and at most 1, got 1.5"
     );
     // What the rules accept is served as it is, and the model asked about the rest.
     let accepts = "{path: x, accept_threshold: 0.9, below_similarity: 0}";
