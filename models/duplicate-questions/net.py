@@ -62,7 +62,7 @@ def base(source: Path) -> Parameters:
 
 
 def trainable(weights: Parameters, seed: int) -> Parameters:
-    """What training changes: all but the embeddings of words and positions, and the score's map, which is new."""
+    """What training changes: all but the embeddings of words and positions and their normalization, and the score's map, which is new."""
     fixed = ("embeddings.word_embeddings", "embeddings.position_embeddings", "embeddings.LayerNorm", "embeddings.position_ids", "pooler")
     changed = {name: value for name, value in weights.items() if not name.startswith(fixed)}
     changed["classifier.weight"] = 0.02 * jax.random.normal(jax.random.PRNGKey(seed), (2 * DIM,))

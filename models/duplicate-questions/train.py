@@ -7,7 +7,7 @@
 that its answer answers, `different`: near misses. Pairs of the first two mean the same, a pair of one of these and a near miss does not.
 
 1. Each epoch draws some pairs of each group anew, in a random order of the two.
-2. Every weight but the embeddings of words and positions is trained (AdamW, one rise and a cosine's fall of the rate).
+2. Every weight but the embeddings and their normalization is trained (AdamW, one rise and a cosine's fall of the rate).
 3. The change of each matrix is kept as the product of two thin ones of RANK (its singular value decomposition), in half precision: 5 MB
    in place of 42. Vectors are kept as they are.
 

@@ -186,7 +186,8 @@ impl<'t> Question<'t> {
         alignment.check_degrees(&a.items, &b.items)?;
         alignment.check_places(&a.items, &b.items)?;
         check_negated(a, b)?;
-        // The last of all: nothing else is known to differ.
+        alignment.check_modals_and_names(a, b)?;
+        // Behind all that can be compared without a match of every word.
         ensure(alignment.is_whole, Disagreement::Content)?;
         alignment.check_sequence(a, b)
     }

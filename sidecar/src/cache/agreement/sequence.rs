@@ -12,8 +12,8 @@ use super::reading::{Class, Item, Mark, Reading};
 use super::rewriting::{Rewriting, Rules};
 
 impl Alignment {
-    /// Checks that both texts say the same, small words included, one after the other.
-    pub(super) fn check_sequence(
+    /// Checks that both texts say the same of what may, must, should or will be, and have the same names. It needs no match of all words.
+    pub(super) fn check_modals_and_names(
         &self,
         asked: &Reading,
         stored: &Reading,
@@ -39,6 +39,15 @@ impl Alignment {
         if asked.cased && stored.cased && self.capitals_differ(asked, stored) {
             return Err(Disagreement::Entity);
         }
+        Ok(())
+    }
+
+    /// Checks that both texts say the same, small words included, one after the other.
+    pub(super) fn check_sequence(
+        &self,
+        asked: &Reading,
+        stored: &Reading,
+    ) -> Result<(), Disagreement> {
         let (a, b) = (sequence(asked, &self.asked), sequence(stored, &self.stored));
         let begin = |item: &Item| {
             matches!(

@@ -398,6 +398,11 @@ fn a_word_without_a_match_is_named_where_nothing_else_is_known_to_differ() {
             Disagreement::Order,
         ),
         (
+            "Can I trim my roses in winter?",
+            "Should I cut my roses in winter?",
+            Disagreement::Date,
+        ),
+        (
             "List the causes of the war.",
             "Explain the causes of the war.",
             Disagreement::Question,
